@@ -1,0 +1,8 @@
+"""The one error a user is meant to see."""
+
+
+class InvalidInput(Exception):
+    """Input or machine that cannot be used: what, found, allowed, next step.
+
+    The command line prints the message alone, without a traceback, and exits 2.
+    """

