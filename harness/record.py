@@ -154,7 +154,7 @@ class CorpusRecord(Frozen):
     test: int
     tool_share: float
     row_tokens: int
-    longest_row_tokens: int
+    longest_row_tokens: int | None
 
 
 class RunRecord(Frozen):

@@ -1,0 +1,63 @@
+"""The command line. Every command says 0 fine, 1 failed, 2 invalid input or machine, 3 inconclusive."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import InvalidInput
+from harness.profile import ROOT, WIDTHS
+
+BUILD = ROOT / "build"
+REPORTS = ROOT / "reports" / "latest"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every command."""
+    top = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add = commands.add_parser
+    for name, text in (
+        ("run", "Phase 8: build what is missing, judge every variant, report"),
+        ("data", "build the corpus"),
+        ("probe", "find out whether this machine can train the profile"),
+        ("train", "train the adapter"),
+        ("fuse", "fuse the adapter at one width or at all of the profile's"),
+    ):
+        command = add(name, help=text, description=text)
+        command.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
+        command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
+        command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+        if name == "run":
+            command.add_argument("--variant", action="append", default=[], help="judge this one only; may be repeated")
+            command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
+        if name == "fuse":
+            command.add_argument("--bits", type=int, help=f"one width: {', '.join(map(str, WIDTHS))}")
+    add("doctor", help="print what MLX runs on, with measured rates")
+    artefacts = add("artefacts", help="list, verify or prune what was built")
+    artefacts.add_argument("action", choices=("list", "verify", "prune"))
+    artefacts.add_argument("--profile", action="append", help="prune: keep what these need (all shipped profiles)")
+    artefacts.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    compare = add("compare", help="set two runs side by side")
+    compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
+    bench = add("bench", help="measure ours against stock mlx-lm in one run")
+    bench.add_argument("what", choices=("train",))
+    bench.add_argument("--profile", default="smollm2", help="whose base, rows and LoRA settings (smollm2)")
+    bench.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = parser().parse_args(arguments)
+    from harness import commands  # rich and the stages are not needed for --help
+
+    try:
+        return getattr(commands, options.command)(options)
+    except InvalidInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished artefacts are kept, training goes on from its last checkpoint", file=sys.stderr)
+        return 130

@@ -1,0 +1,189 @@
+"""What each command does: find or build artefacts, start pytest, print what came out."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness import plan, profile
+from harness.errors import InvalidInput
+from harness.external import External
+from harness.flow import Flow, Source
+from harness.machine import GB
+from harness.profile import ROOT
+from harness.store import Store, read_manifest, size_on_disk
+
+_CONSOLE = Console()
+_ERRORS = Console(stderr=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build what is missing, let the suites judge every variant, and show the result."""
+    flow = _flow(options)
+    for name in options.variant:
+        flow.variant(name)
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
+    plan.require_machine(flow)
+    for source in flow.steps(options.variant):
+        _ensure(flow, source)
+    return judge_with_pytest(flow, options.variant, options.build, options.reports)
+
+
+def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
+    """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
+    from harness import terminal
+    from harness.runfile import load_run, load_verdict
+
+    if reports.exists():
+        shutil.rmtree(reports)
+    reports.mkdir(parents=True)
+    command = [sys.executable, "-m", "pytest", str(ROOT / "suites" / "phase8"), "--profile", str(flow.located.path)]
+    command += ["--build", str(build), "--reports", str(reports), "-q", "-rxX", "--no-header", "--benchmark-quiet"]
+    command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
+    command += [argument for name in variants for argument in ("--variant", name)]
+    ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if not (reports / "verdict.json").is_file():
+        _ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
+        return 1
+    verdict = load_verdict(reports)
+    terminal.show(load_run(reports), _CONSOLE, reports)
+    return verdict.exit_code if verdict.exit_code or not ended else 1
+
+
+def data(options: argparse.Namespace) -> int:
+    """Build the corpus and say what it consists of."""
+    flow = _flow(options)
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE) else 2
+    from harness.corpus_stage import read_corpus_record
+
+    path = flow.path(flow.corpus)
+    found = read_corpus_record(path)
+    _CONSOLE.print(
+        f"{found.train + found.valid + found.test} examples: {found.train} train, {found.valid} valid, {found.test} test; "
+        f"{found.tool_share:.1%} call a tool, {1 - found.tool_share:.1%} answer directly; "
+        f"longest row {found.longest_row_tokens} of {found.row_tokens} tokens\n{path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def probe(options: argparse.Namespace) -> int:
+    """Probe and say which rung fits."""
+    flow = _trainable(options)
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE) else 2
+    plan.require_machine(flow)
+    from harness.flow import read_probe
+
+    found = read_probe(flow.path(flow.probe))
+    for attempt in found.attempts:
+        _CONSOLE.print(f"did not fit: {attempt}", highlight=False)
+    peak, ceiling = found.peak_bytes / GB, found.ceiling_bytes / GB
+    _CONSOLE.print(f"fits: {found.rung}; peak {peak:.2f} GB, ceiling {ceiling:.2f} GB", highlight=False)
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train and say where the adapter is."""
+    flow = _trainable(options)
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE) else 2
+    plan.require_machine(flow)
+    _CONSOLE.print(str(_ensure(flow, flow.adapter)), highlight=False, soft_wrap=True)
+    return 0
+
+
+def fuse(options: argparse.Namespace) -> int:
+    """Fuse at one width or at all of them and say where the models are."""
+    flow = _flow(options)
+    fusing = flow.profile.fuse
+    steps = [flow.fused(bits) for bits in ([options.bits] if options.bits or not fusing else fusing.widths)]
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE) else 2
+    plan.require_machine(flow)
+    for step in steps:
+        _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)
+    return 0
+
+
+def doctor(_: argparse.Namespace) -> int:
+    """Print what MLX runs on."""
+    from harness.engine.doctor import report
+
+    report(_CONSOLE)
+    return 0
+
+
+def artefacts(options: argparse.Namespace) -> int:
+    """List, verify or prune what was built."""
+    store = Store(options.build)
+    if options.action == "prune":
+        names = options.profile or sorted(path.stem for path in profile.PROFILES.glob("*.toml"))
+        keep = {
+            store.path(source)
+            for name in names
+            for source in Flow(profile.load(name), store).steps()
+            if not isinstance(source, External)
+        }
+        _CONSOLE.print(f"freed {store.prune(keep) / GB:.2f} GB; kept what {', '.join(names)} need")
+        return 0
+    faults = store.verify() if options.action == "verify" else {path: [] for path in store.artefacts()}
+    table = Table("stage", "key", "created", "seconds", "size", "state")
+    for path, found in faults.items():
+        size = f"{size_on_disk(path) / 1e6:.1f} MB"
+        if not (path / "manifest.json").is_file():
+            table.add_row(path.parent.name, path.name, "", "", size, "not finished")
+            continue
+        manifest = read_manifest(path)
+        state = "; ".join(found) or ("sound" if options.action == "verify" else "")
+        table.add_row(manifest.stage, manifest.key, manifest.created, f"{manifest.seconds:.1f}", size, state)
+    _CONSOLE.print(table)
+    return 1 if any(faults.values()) else 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Set two runs side by side."""
+    from harness.compare import compare as compare_runs
+    from harness.compare import render
+    from harness.runfile import load_run
+
+    first, second = (load_run(path) for path in options.runs)
+    render(compare_runs(first, second), _CONSOLE)
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure ours against stock mlx-lm."""
+    if options.rounds < 2:
+        raise InvalidInput(f"--rounds is {options.rounds}; an interval needs at least 2")
+    flow = _trainable(options)
+    plan.require_machine(flow)
+    from harness.bench import bench_train
+
+    return bench_train(flow, options.rounds, _CONSOLE)
+
+
+def _flow(options: argparse.Namespace) -> Flow:
+    store = Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
+    return Flow(profile.load(options.profile), store)
+
+
+def _trainable(options: argparse.Namespace) -> Flow:
+    flow = _flow(options)
+    if not flow.profile.training:
+        raise InvalidInput(f"{flow.located.path}: [training] is missing; this profile brings its adapter or models along")
+    return flow
+
+
+def _ensure(flow: Flow, source: Source) -> Path:
+    """Find or build one artefact and say which of the two it was."""
+    if not isinstance(source, External) and flow.store.find(source):
+        _ERRORS.print(f"found {source.stage} {source.key}", highlight=False)
+    return flow.path(source)

@@ -1,0 +1,58 @@
+"""Training batches and the loss: every assistant token and nothing else, from any point of the run."""
+
+from collections.abc import Iterator
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from harness.engine.chat import Row
+
+PAD_TO = 16
+
+
+def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
+    """Rows of similar length together, so that little is padded; a last incomplete batch is left out."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
+    return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
+
+
+def to_arrays(rows: list[Row]) -> tuple[mx.array, mx.array]:
+    """Token ids (B, L) and, for each target token, 1.0 where an assistant wrote it (B, L - 1)."""
+    longest = max(len(row.tokens) for row in rows)
+    length = 1 + PAD_TO * -(-(longest - 1) // PAD_TO)
+    tokens = np.zeros((len(rows), length), np.int32)
+    mask = np.zeros((len(rows), length), np.float32)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row.tokens)] = row.tokens
+        mask[i, : len(row.tokens)] = row.assistant
+    return mx.array(tokens), mx.array(mask[:, 1:])
+
+
+def shuffled(rows: list[Row], batch_size: int, seed: int, start: int) -> Iterator[tuple[mx.array, mx.array]]:
+    """Endless batches, reshuffled every epoch, from step ``start`` on.
+
+    The order depends on seed and epoch alone, so the batch cursor is one number.
+    """
+    batches = batch_order(rows, batch_size)
+    step = start
+    while True:
+        epoch, position = divmod(step, len(batches))
+        order = np.random.default_rng([seed, epoch]).permutation(len(batches))
+        for i in order[position:]:
+            yield to_arrays([rows[j] for j in batches[i]])
+            step += 1
+
+
+def in_order(rows: list[Row], batch_size: int) -> Iterator[tuple[mx.array, mx.array]]:
+    """Each batch once, for validation."""
+    for batch in batch_order(rows, batch_size):
+        yield to_arrays([rows[j] for j in batch])
+
+
+def assistant_loss(model: nn.Module, tokens: mx.array, mask: mx.array) -> tuple[mx.array, mx.array]:
+    """Mean cross-entropy in nats over the marked targets, and their number."""
+    logits = model(tokens[:, :-1])
+    count = mask.sum()
+    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * mask
+    return losses.astype(mx.float32).sum() / count, count

@@ -1,0 +1,80 @@
+"""Conversations as tokens: prompts to answer, and rows to train on with the assistant's tokens marked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import load_tokenizer
+
+from harness.errors import InvalidInput
+
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training conversation: token ids, and for each whether an assistant wrote it."""
+
+    tokens: tuple[int, ...]
+    assistant: tuple[bool, ...]
+
+
+def read_tokenizer(folder: Path) -> TokenizerWrapper:
+    """The tokenizer of a model folder, never with remote code.
+
+    Raises:
+        InvalidInput: no tokenizer there, an unreadable one, or one without a chat template.
+    """
+    if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer.model").is_file():
+        raise InvalidInput(f"{folder}: no tokenizer.json or tokenizer.model. Copy the base model's tokenizer files there")
+    try:
+        tokenizer = load_tokenizer(folder, {"trust_remote_code": False})
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{folder}: the tokenizer cannot be read: {error}") from error
+    if not tokenizer.has_chat_template:
+        raise InvalidInput(f"{folder}: the tokenizer has no chat template. Add chat_template to tokenizer_config.json")
+    return tokenizer
+
+
+def prompt_tokens(tokenizer: TokenizerWrapper, messages: Messages) -> list[int]:
+    """The tokens of a conversation up to where the assistant begins to write."""
+    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+
+
+def stop_ids(tokenizer: TokenizerWrapper, stop_sequences: tuple[str, ...]) -> set[int]:
+    """The single tokens that are stop sequences.
+
+    Raises:
+        InvalidInput: a stop sequence that is no single token, which no reply could be trained to end with.
+    """
+    ids = set()
+    for text in stop_sequences:
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        if len(tokens) != 1:
+            raise InvalidInput(
+                f"prompting.stop_sequences: {text!r} is {len(tokens)} tokens in this tokenizer; it must be one. "
+                f"The tokenizer's own end token is {tokenizer.eos_token!r}"
+            )
+        ids.add(tokens[0])
+    return ids
+
+
+def training_row(tokenizer: TokenizerWrapper, messages: Messages, stops: set[int]) -> Row:
+    """A whole conversation with every assistant turn marked, from its first token to its stop token.
+
+    Raises:
+        InvalidInput: the chat template rewrites earlier turns, so no turn can be found in the whole.
+    """
+    tokens = list(tokenizer.apply_chat_template(messages))
+    assistant = [False] * len(tokens)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = prompt_tokens(tokenizer, messages[:index])
+        until = list(tokenizer.apply_chat_template(messages[: index + 1]))
+        if tokens[: len(before)] != before or tokens[: len(until)] != until:
+            raise InvalidInput("the chat template rewrites earlier turns; training on every assistant turn is not possible")
+        end = max((i + 1 for i in range(len(before), len(until)) if until[i] in stops), default=len(until))
+        assistant[len(before) : end] = [True] * (end - len(before))
+    return Row(tokens=tuple(tokens), assistant=tuple(assistant))

@@ -1,0 +1,57 @@
+"""Ask one variant every case and keep what it said."""
+
+import json
+from pathlib import Path
+
+from mlx_lm.utils import get_total_parameters
+from rich.console import Console
+from rich.progress import Progress
+
+from harness.cases import Case
+from harness.engine.chat import prompt_tokens, stop_ids
+from harness.engine.generate import greedy
+from harness.engine.models import attach_adapter, bits_per_weight, load_fast, read_model
+from harness.formats import Tools
+from harness.machine import has_fast_quantised_kernels
+from harness.profile import Prompting
+from harness.replies import read_reply
+
+
+def evaluate(folder: Path, adapter: Path | None, cases: list[Case], prompting: Prompting, tools: Tools, out: Path) -> None:
+    """Write ``replies.json``: every reply, the weights they came from, bits per weight and size in bytes.
+
+    First and second turns are asked in batches of their own, so that each batch shares its system prompt.
+    """
+    shipped = read_model(folder)  # lazy: counted, never loaded
+    if adapter is not None:
+        attach_adapter(shipped, adapter)
+    weights = {
+        "bits_per_weight": round(bits_per_weight(shipped), 3),
+        "parameters": int(get_total_parameters(shipped)),
+        "size_bytes": sum(p.stat().st_size for f in (folder, adapter) if f for p in _weight_files(f)),
+        "replies_on": "shipped weights" if has_fast_quantised_kernels() else "dequantised float32 weights",
+    }
+    del shipped
+    model, tokenizer = load_fast(folder, adapter)
+    stops = stop_ids(tokenizer, prompting.stop_sequences)
+    replies = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("replies", total=len(cases))
+        for turn in (1, 2):
+            asked = [case for case in cases if case.turn == turn]
+            if not asked:
+                continue
+            prompts = [prompt_tokens(tokenizer, list(case.messages)) for case in asked]
+            answers = greedy(
+                model, tokenizer, prompts, stops, prompting.max_tokens, progress=lambda n: bar.advance(task, n)
+            )
+            for case, prompt, answer in zip(asked, prompts, answers, strict=True):
+                text = tokenizer.decode(list(answer.tokens))
+                replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))
+    stored = {**weights, "replies": [reply.model_dump(mode="json") for reply in replies]}
+    (out / "replies.json").write_text(json.dumps(stored, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's or an adapter's weights; numbered checkpoints are not part of it."""
+    return list(folder.glob("model*.safetensors")) or list(folder.glob("adapters.safetensors"))

@@ -1,0 +1,120 @@
+"""Loading models: as shipped for timing and memory, on dequantised weights for fast judging."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.tuner.utils import load_adapters
+from mlx_lm.utils import compute_bits_per_weight, dequantize_model, load_model
+
+from harness.engine.chat import read_tokenizer
+from harness.errors import InvalidInput
+from harness.machine import has_fast_quantised_kernels
+
+_ADAPTER_LEAVES = {"lora_a", "lora_b", "m"}
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder that is no complete mlx-lm model.
+
+    Raises:
+        InvalidInput: the folder, its config, weights, or a shard that its index names is missing.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such model folder")
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(f"{folder}: no config.json; this is not a model folder")
+    if not list(folder.glob("model*.safetensors")):
+        raise InvalidInput(f"{folder}: no model*.safetensors; the weights are missing")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if missing := sorted(name for name in shards if not (folder / name).is_file()):
+            raise InvalidInput(f"{folder}: shards are missing: {', '.join(missing)}")
+
+
+def read_model(folder: Path) -> nn.Module:
+    """The model of a folder, its weights not yet in memory, never with remote code.
+
+    Raises:
+        InvalidInput: an unusable folder.
+    """
+    check_model_folder(folder)
+    try:
+        model, _ = load_model(folder, lazy=True, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"{folder}: mlx-lm cannot load it: {error}") from error
+    return model
+
+
+def load_shipped(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, TokenizerWrapper]:
+    """A model exactly as its folder holds it, with the live adapter if one is given.
+
+    Raises:
+        InvalidInput: an unusable folder, or an adapter whose tensors do not fit.
+    """
+    model = read_model(folder)
+    if adapter is not None:
+        attach_adapter(model, adapter)
+    model.eval()
+    mx.eval(model.parameters())
+    return model, read_tokenizer(folder)
+
+
+def load_fast(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, TokenizerWrapper]:
+    """The same values on the fastest weights this device has.
+
+    On a CPU the codes are dequantised in float32, as the quantised kernels do it
+    block by block; elsewhere the model is used as shipped.
+    """
+    model = read_model(folder)
+    if not has_fast_quantised_kernels():
+        dequantise(model)
+    if adapter is not None:
+        attach_adapter(model, adapter)
+    model.eval()
+    mx.eval(model.parameters())
+    return model, read_tokenizer(folder)
+
+
+def dequantise(model: nn.Module) -> nn.Module:
+    """Replace every quantised layer by a float32 one with the same values, in place."""
+    model.update(tree_map(lambda x: x.astype(mx.float32) if mx.issubdtype(x.dtype, mx.floating) else x, model.parameters()))
+    return dequantize_model(model)
+
+
+def attach_adapter(model: nn.Module, adapter: Path) -> None:
+    """Put the live LoRA layers of an adapter folder on a model.
+
+    Raises:
+        InvalidInput: files are missing, or shapes or names do not fit this base.
+    """
+    for name in ("adapter_config.json", "adapters.safetensors"):
+        if not (adapter / name).is_file():
+            raise InvalidInput(f"{adapter}: no {name}; this is not an adapter folder in mlx-lm's format")
+    try:
+        load_adapters(model, str(adapter))
+    except (ValueError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+        raise InvalidInput(f"{adapter}: the adapter does not fit the base: {error}") from error
+    loaded = set(mx.load(str(adapter / "adapters.safetensors")))
+    wanted = {name for name, _ in tree_flatten(model.parameters()) if name.rsplit(".", 1)[-1] in _ADAPTER_LEAVES}
+    if absent := sorted(wanted - loaded):
+        raise InvalidInput(
+            f"{adapter}: {len(absent)} of {len(wanted)} adapter tensors are missing, first {absent[0]}. "
+            "They would stay random; use the adapter's complete files"
+        )
+
+
+def bits_per_weight(model: nn.Module) -> float:
+    """The bytes of all parameters over their number, in bits, scales and biases included."""
+    return float(compute_bits_per_weight(model))
+
+
+def quantisation(folder: Path) -> dict[str, Any]:
+    """The quantisation part of a model folder's config; empty for a float model."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("quantization") or {}

@@ -1,0 +1,112 @@
+"""``pocket``: a tiny qwen3_moe with a BPE tokenizer, both made from the corpus.
+
+The base learns to answer every query directly, so that it never calls a tool; what
+the adapter adds is then plain to see. It is quantised to 4 bits before LoRA, and so
+has the same layers (attention, router, expert stacks) as the production model.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.optimizers as optim
+from mlx_lm.models import qwen3_moe
+from mlx_lm.tuner.trainer import TrainingArgs
+from mlx_lm.tuner.trainer import train as mlx_lm_train
+from mlx_lm.utils import quantize_model, save
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from harness.engine.batches import assistant_loss, shuffled
+from harness.engine.chat import Row, read_tokenizer
+from harness.profile import PocketBase
+
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_GROUP_SIZE, _BITS = 64, 4
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> None:
+    """Train a byte-level BPE tokenizer of ``vocabulary`` entries and write it with a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in _SPECIAL],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.save(str(out / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+        "chat_template": _TEMPLATE,
+        "clean_up_tokenization_spaces": False,
+    }
+    (out / "tokenizer_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) -> None:
+    """Train the tiny model on rows that only answer, quantise it, and write a model folder."""
+    config = _config(base)
+    mx.random.seed(base.seed)
+    model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))
+    mx.eval(model.parameters())
+    args = TrainingArgs(
+        batch_size=base.batch_size,
+        iters=base.iterations,
+        steps_per_save=base.iterations + 1,
+        adapter_file=str(out / "trained.safetensors"),
+    )
+    optimizer = optim.AdamW(learning_rate=optim.cosine_decay(base.learning_rate, base.iterations, base.learning_rate / 20))
+    with contextlib.redirect_stdout(io.StringIO()):
+        mlx_lm_train(
+            model,
+            optimizer,
+            rows,
+            args=args,
+            loss=assistant_loss,
+            iterate_batches=lambda **_: shuffled(rows, base.batch_size, base.seed, 0),
+        )
+        Path(args.adapter_file).unlink()
+        model, config = quantize_model(model, config, _GROUP_SIZE, _BITS)
+        save(out, str(tokenizer), model, read_tokenizer(tokenizer), config)
+
+
+def _config(base: PocketBase) -> dict[str, Any]:
+    return {
+        "model_type": "qwen3_moe",
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "hidden_size": base.hidden_size,
+        "num_hidden_layers": base.layers,
+        "intermediate_size": 2 * base.hidden_size,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": base.hidden_size // 4,
+        "num_experts": base.experts,
+        "num_experts_per_tok": base.experts_per_token,
+        "moe_intermediate_size": base.hidden_size // 2,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "norm_topk_prob": True,
+        "rms_norm_eps": 1e-6,
+        "vocab_size": base.vocabulary,
+        "rope_theta": 10000.0,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }

@@ -1,0 +1,307 @@
+"""The stages of one profile as steps: what each is made from, and how, in the order data flows.
+
+A step's key needs nothing built and no MLX, so that a plan can name every artefact;
+MLX is imported only when a step is made.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from harness.cases import Case, canonical_cases, find_case_file, held_out_cases, read_tools
+from harness.corpus_stage import build_corpus, build_pool, corpus_inputs, pool_inputs
+from harness.errors import InvalidInput
+from harness.external import External, external_folder
+from harness.formats import Tools
+from harness.machine import numeric_environment
+from harness.profile import GgufBase, Located, MinedCorpus, PocketBase, Profile, Role, canonical_name
+from harness.record import ProbeRecord, Reply, TrainingRecord
+from harness.store import Step, Store, file_sha256, free_gb_needed
+
+Source = Step | External
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Anything that answers a prompt: a model folder, maybe with a live adapter."""
+
+    name: str
+    role: Role
+    kind: str
+    folder: Source
+    adapter: Source | None = None
+    bits: int | None = None
+    group_size: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The hash that stands for this variant's weights."""
+        return "+".join(source.key for source in (self.folder, self.adapter) if source)
+
+
+class Flow:
+    """The steps of one profile, each found in the store or built there."""
+
+    def __init__(self, located: Located, store: Store) -> None:
+        self.located = located
+        self.store = store
+
+    @property
+    def profile(self) -> Profile:
+        """The profile."""
+        return self.located.profile
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The tool schemas the models are told of."""
+        return read_tools(self.located)
+
+    def path(self, source: Source) -> Path:
+        """Where a source is, building it first if need be."""
+        return source.path() if isinstance(source, External) else self.store.ensure(source)
+
+    @cached_property
+    def pool(self) -> Step:
+        """Candidate examples mined from the installed distributions."""
+        corpus = self.profile.corpus
+        assert isinstance(corpus, MinedCorpus)
+        return Step("pool", 1, pool_inputs(self.located), lambda out: build_pool(self.located, out))
+
+    @cached_property
+    def tokenizer(self) -> Source:
+        """The folder with the tokenizer: the base's own, or one trained on the pool."""
+        base = self.profile.base
+        if not isinstance(base, PocketBase):
+            return self.base
+
+        def make(out: Path) -> None:
+            from harness.corpus_stage import pool_texts
+            from harness.engine.pocket import train_tokenizer
+
+            train_tokenizer(pool_texts(self.path(self.pool)), base.vocabulary, out)
+
+        inputs = {"vocabulary": base.vocabulary, "pool": self.pool.key, "tokenizers": metadata.version("tokenizers")}
+        return Step("tokenizer", 1, inputs, make)
+
+    @cached_property
+    def base(self) -> Source:
+        """The model that training starts from."""
+        base = self.profile.base
+        if base is None:
+            raise InvalidInput(f"{self.located.path}: [base] is missing")
+        if isinstance(base, GgufBase):
+            return self._gguf_base(base)
+        if isinstance(base, PocketBase):
+            return self._pocket_base(base)
+        return external_folder(self.located, base.model)
+
+    def _gguf_base(self, base: GgufBase) -> Step:
+        def make(out: Path) -> None:
+            from harness.engine.gguf import convert_wheel
+
+            convert_wheel(base.distribution, out)
+
+        try:
+            version = metadata.version(base.distribution)
+        except metadata.PackageNotFoundError:
+            version = "not installed"
+        inputs = {"distribution": base.distribution, "version": version, "mlx": metadata.version("mlx")}
+        return Step("base", 1, inputs, make, disk_gb=free_gb_needed(base.parameters, 6.0))
+
+    def _pocket_base(self, base: PocketBase) -> Step:
+        def make(out: Path) -> None:
+            from harness.corpus_stage import answering_rows
+            from harness.engine.pocket import train_base
+
+            tokenizer, corpus = self.path(self.tokenizer), self.path(self.corpus)
+            train_base(base, tokenizer, answering_rows(self.located, corpus, tokenizer), out)
+
+        inputs = {
+            "base": base.model_dump(mode="json"),
+            "tokenizer": self.tokenizer.key,
+            "corpus": self.corpus.key,
+            "environment": numeric_environment(),
+        }
+        return Step("base", 1, inputs, make, disk_gb=0.1)
+
+    @cached_property
+    def corpus(self) -> Step:
+        """Training, validation and held-out rows."""
+        if self.profile.corpus is None:
+            raise InvalidInput(f"{self.located.path}: [corpus] is missing, so there is nothing to train on")
+        mined = isinstance(self.profile.corpus, MinedCorpus)
+        upstream = {"pool": self.pool.key, "tokenizer": self.tokenizer.key} if mined else {}
+        inputs = corpus_inputs(self.located, self.tools) | upstream
+
+        def make(out: Path) -> None:
+            folders = (self.path(self.pool), self.path(self.tokenizer)) if mined else None
+            build_corpus(self.located, self.tools, folders, out)
+
+        return Step("corpus", 1, inputs, make)
+
+    @cached_property
+    def probe(self) -> Step:
+        """The rung of the ladder that training fits on."""
+        training = self.profile.training
+        assert training is not None
+
+        def make(out: Path) -> None:
+            from harness.engine.probe import probe
+            from harness.engine.rows import read_split
+
+            base, stops = self.path(self.base), self.profile.prompting.stop_sequences
+            probe(base, training, read_split(base, self.path(self.corpus) / "train.jsonl", stops), out)
+
+        return Step("probe", 1, self._training_inputs(), make)
+
+    @cached_property
+    def adapter(self) -> Source:
+        """The LoRA adapter, trained here or brought along."""
+        training = self.profile.training
+        if self.profile.adapter:
+            return external_folder(self.located, self.profile.adapter.path)
+        assert training is not None
+
+        def make(out: Path) -> None:
+            from harness.engine.rows import read_split
+            from harness.engine.train import train_adapter
+            from harness.ladder import Rung
+
+            rung = Rung.model_validate_json((self.path(self.probe) / "rung.json").read_text())
+            base, corpus, stops = self.path(self.base), self.path(self.corpus), self.profile.prompting.stop_sequences
+            rows, valid = (read_split(base, corpus / f"{split}.jsonl", stops) for split in ("train", "valid"))
+            train_adapter(base, training, rung, rows, valid, out)
+
+        return Step("adapter", 1, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
+
+    def _training_inputs(self) -> dict:
+        assert self.profile.training is not None
+        return {
+            "training": self.profile.training.model_dump(mode="json"),
+            "stop_sequences": list(self.profile.prompting.stop_sequences),
+            "base": self.base.key,
+            "corpus": self.corpus.key,
+            "environment": numeric_environment(),
+        }
+
+    def fused(self, bits: int | None) -> Step:
+        """Base and adapter fused, at ``bits`` bits or as floats.
+
+        Raises:
+            InvalidInput: the profile does not fuse, or not at this width.
+        """
+        fuse = self.profile.fuse
+        allowed = list(fuse.widths) if fuse else []
+        if fuse is None or (bits is not None and bits not in allowed):
+            listed = ", ".join(map(str, allowed)) or "none"
+            raise InvalidInput(f"{self.located.path}: width {bits} is not in fuse.widths: {listed}. Add it there.")
+
+        def make(out: Path) -> None:
+            from harness.engine.fuse import fuse as fuse_adapter
+
+            fuse_adapter(self.path(self.base), self.path(self.adapter), bits, fuse.group_size, out)
+
+        inputs = {
+            "bits": bits,
+            "group_size": fuse.group_size,
+            "base": self.base.key,
+            "adapter": self.adapter.key,
+            "environment": numeric_environment(),
+        }
+        parameters = getattr(self.profile.base, "parameters", None) or 0
+        per_weight = 16.0 if bits is None else bits + 32 / fuse.group_size
+        return Step("fused", 1, inputs, make, disk_gb=free_gb_needed(parameters, per_weight))
+
+    def variants(self) -> list[Variant]:
+        """Every variant of the profile, in the order of the flow."""
+        profile, found = self.profile, []
+        if profile.base:
+            found.append(Variant("base", profile.role("base"), "base", self.base))
+        if profile.training or profile.adapter:
+            found.append(Variant("adapter", profile.role("adapter"), "adapter", self.base, self.adapter))
+        if profile.fuse:
+            widths: list[int | None] = [None] if profile.fuse.keep_float else []
+            for bits in [*widths, *sorted(profile.fuse.widths, reverse=True)]:
+                name = "fused-float" if bits is None else f"fused-{bits}bit"
+                group = None if bits is None else profile.fuse.group_size
+                found.append(Variant(name, profile.role(name), "fused", self.fused(bits), None, bits, group))
+        for model in profile.models:
+            folder = external_folder(self.located, model.path)
+            found.append(Variant(model.name, model.role, "ready", folder))
+        return found
+
+    def variant(self, name: str) -> Variant:
+        """One variant by name or alias.
+
+        Raises:
+            InvalidInput: the profile has no such variant.
+        """
+        for variant in self.variants():
+            if variant.name == canonical_name(name):
+                return variant
+        listed = ", ".join(self.profile.variant_names())
+        raise InvalidInput(f"{self.located.path}: unknown variant {name!r}. This profile has: {listed}")
+
+    def cases(self) -> list[Case]:
+        """Every prompt that the variants are judged on."""
+        cases = canonical_cases(self.located, self.tools)
+        if self.profile.corpus:
+            held_out = self.path(self.corpus) / "test.jsonl"
+            count = self.profile.queries.second_turns
+            cases += held_out_cases(held_out, self.profile.prompting.format, self.tools, count)
+        return cases
+
+    def replies(self, variant: Variant) -> Step:
+        """The replies of one variant to every case, greedy, on the fastest weights of the same values."""
+
+        def make(out: Path) -> None:
+            from harness.engine.evaluate import evaluate
+
+            adapter = self.path(variant.adapter) if variant.adapter else None
+            evaluate(self.path(variant.folder), adapter, self.cases(), self.profile.prompting, self.tools, out)
+
+        inputs = {
+            "variant": variant.key,
+            "prompting": self.profile.prompting.model_dump(mode="json"),
+            "queries": self.profile.queries.model_dump(mode="json"),
+            "canonical": file_sha256(find_case_file(self.located, self.profile.queries.canonical)),
+            "tools": self.tools,
+            "corpus": self.corpus.key if self.profile.corpus else None,
+            "environment": numeric_environment(),
+        }
+        return Step("replies", 1, inputs, make)
+
+    def steps(self, only: list[str] | None = None) -> list[Source]:
+        """The artefacts of a run in the order they are built, for all variants or the named ones."""
+        variants = [self.variant(name) for name in only] if only else self.variants()
+        found: list[Source] = []
+        if isinstance(self.profile.corpus, MinedCorpus):
+            found.append(self.pool)
+        if isinstance(self.profile.base, PocketBase):
+            found += [self.tokenizer, self.corpus, self.base]
+        else:
+            found += [self.base] if self.profile.base else []
+            found += [self.corpus] if self.profile.corpus else []
+        if self.profile.training and any(v.kind in ("adapter", "fused") for v in variants):
+            found += [self.probe, self.adapter]
+        found += [v.folder for v in variants if v.kind == "fused" or v.kind == "ready"]
+        return found + [self.replies(v) for v in variants]
+
+
+def read_replies(artefact: Path) -> tuple[tuple[Reply, ...], dict]:
+    """The replies of a replies artefact and what it says of the weights."""
+    stored = json.loads((artefact / "replies.json").read_text(encoding="utf-8"))
+    return tuple(Reply.model_validate(reply) for reply in stored.pop("replies")), stored
+
+
+def read_training(artefact: Path) -> TrainingRecord | None:
+    """How an adapter was trained; None for one that was brought along."""
+    path = artefact / "training.json"
+    return TrainingRecord.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def read_probe(artefact: Path) -> ProbeRecord:
+    """What the probe found."""
+    return ProbeRecord.model_validate_json((artefact / "probe.json").read_text(encoding="utf-8"))

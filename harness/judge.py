@@ -1,0 +1,318 @@
+"""The gates: measurements and limits in, verdicts out. No clock, no files, no model."""
+
+from collections.abc import Callable, Sequence
+from statistics import mean
+
+from harness.cases import Case
+from harness.formats import Call
+from harness.frozen import Frozen
+from harness.machine import GB
+from harness.profile import Budgets, Role
+from harness.record import Agreement, Environment, Memory, Reply, Samples, Status, Verdict
+from harness.stats import clopper_pearson, ratio_of_medians
+
+GATES = (
+    "canonical",
+    "held-out",
+    "over-calls",
+    "under-calls",
+    "second turn",
+    "termination",
+    "kernel agreement",
+    "seconds a query",
+    "decode ratio",
+    "memory",
+    "tool calls",
+)
+GOOD: frozenset[Status] = frozenset({"pass", "xpass", "new", "info", "not applicable"})
+BAD: frozenset[Status] = frozenset({"fail", "missing"})
+
+
+def is_good(verdict: Verdict) -> bool:
+    """Whether a verdict lets its test pass. An xfail does not: pytest turns it into an expected failure."""
+    return verdict.status in GOOD
+
+
+class Evidence(Frozen):
+    """What is judged of one variant: the cases it was asked, its replies, the profile's limits."""
+
+    variant: str
+    role: Role
+    cases: tuple[Case, ...]
+    replies: tuple[Reply, ...]
+    budgets: Budgets
+
+    def of(self, suite: str, turn: int) -> list[Case]:
+        """The cases of one suite and turn."""
+        return [case for case in self.cases if case.suite == suite and case.turn == turn]
+
+
+def canonical(evidence: Evidence) -> Verdict:
+    """Every canonical query is answered as its label says."""
+    cases = evidence.of("canonical", 1)
+    return _share(evidence, "canonical", cases, lambda r: r.correct, at_least=evidence.budgets.canonical)
+
+
+def held_out(evidence: Evidence) -> Verdict:
+    """Held-out prompts: tool and direct told apart."""
+    cases = evidence.of("held-out", 1)
+    return _share(evidence, "held-out", cases, lambda r: r.correct, at_least=evidence.budgets.held_out)
+
+
+def over_calls(evidence: Evidence) -> Verdict:
+    """Held-out prompts that need no tool and were not simply answered."""
+    cases = [case for case in evidence.of("held-out", 1) if case.label == "direct"]
+    return _share(evidence, "over-calls", cases, lambda r: not r.correct, at_most=evidence.budgets.max_over_calls)
+
+
+def under_calls(evidence: Evidence) -> Verdict:
+    """Held-out prompts that need a tool and got no valid call."""
+    cases = [case for case in evidence.of("held-out", 1) if case.label == "tool"]
+    return _share(evidence, "under-calls", cases, lambda r: not r.correct, at_most=evidence.budgets.max_under_calls)
+
+
+def second_turn(evidence: Evidence) -> Verdict:
+    """Given the tool's result, the model answers and does not call again."""
+    cases = evidence.of("held-out", 2)
+    return _share(evidence, "second turn", cases, lambda r: r.correct, at_least=evidence.budgets.second_turn)
+
+
+def termination(evidence: Evidence) -> Verdict:
+    """Every reply ends at the stop sequence within the token limit, with nothing after it."""
+    return _share(
+        evidence, "termination", evidence.cases, lambda r: r.finish == "stop" and not r.after_stop, at_least=1.0
+    )
+
+
+def control(evidence: Evidence) -> Verdict:
+    """A control must fail discrimination: a gate that it passes can tell nothing.
+
+    Passes where the canonical or the held-out gate, judged as for production, fails on measured replies.
+    """
+    strict = evidence.model_copy(update={"role": "production"})
+    judged = [canonical(strict), held_out(strict)]
+    common = {"variant": evidence.variant, "role": "control", "gate": "control"}
+    if missing := [verdict for verdict in judged if verdict.status == "missing"]:
+        return Verdict(**common, status="missing", detail=missing[0].detail)
+    measured = [verdict for verdict in judged if verdict.measured is not None]
+    if not measured:
+        return Verdict(**common, status="missing", detail="there are no prompts that it could fail")
+    caught = any(verdict.status == "fail" for verdict in measured)
+    worst = min(measured, key=lambda verdict: verdict.measured or 0.0)
+    verb = "fails discrimination, as it must" if caught else "PASSES discrimination: the gate cannot tell it apart"
+    return Verdict(
+        **common,
+        status="pass" if caught else "fail",
+        measured=worst.measured,
+        samples=worst.samples,
+        unit="share of prompts",
+        interval=worst.interval,
+        detail=f"{verb} ({'; '.join(f'{v.gate}: {v.detail}' for v in measured)})",
+    )
+
+
+def agreement(replies: Sequence[Reply], timed: dict[str, Sequence[int]]) -> Agreement:
+    """Compare the judged replies with those that the shipped kernels gave to the same canonical queries.
+
+    Args:
+        replies: what discrimination was judged on.
+        timed: the tokens of the timed reply for each canonical case id.
+    """
+    judged = {reply.case: reply.tokens for reply in replies if reply.suite == "canonical"}
+    compared = sorted(set(judged) & set(timed))
+    differing = tuple(case for case in compared if tuple(judged[case]) != tuple(timed[case]))
+    return Agreement(same=len(compared) - len(differing), compared=len(compared), differing=differing)
+
+
+def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdict:
+    """The judged replies are token for token those of the shipped kernels."""
+    if found is None or not found.compared:
+        return _missing(variant, role, "kernel agreement", "no timed reply to compare with")
+    share = found.same / found.compared
+    detail = f"{found.same} of {found.compared} canonical replies are token for token the same on the shipped kernels"
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate="kernel agreement",
+        status=_status(role, share == 1.0),
+        measured=share,
+        limit=1.0,
+        unit="share of replies",
+        samples=found.compared,
+        detail=detail,
+        failures=found.differing,
+    )
+
+
+def seconds_a_query(
+    variant: str, role: Role, latency: dict[str, Samples], budgets: Budgets, environment: Environment
+) -> Verdict:
+    """Mean seconds a canonical query end to end, against the limit set on the reference machine."""
+    gate, budget = "seconds a query", budgets.latency
+    limit = budget.seconds_per_query.get(variant)
+    if limit is None:
+        return _not_applicable(variant, role, gate, "the profile sets no absolute limit for this variant")
+    if environment.chip != budget.reference_machine:
+        why = f"the limit was set on {budget.reference_machine}; this is {environment.chip}"
+        return _not_applicable(variant, role, gate, why)
+    if "query_s" not in latency:
+        return _missing(variant, role, gate, "no canonical query was timed")
+    values = latency["query_s"].values
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=gate,
+        status=_status(role, mean(values) <= limit),
+        measured=mean(values),
+        limit=limit,
+        unit="s",
+        samples=len(values),
+        detail=f"mean of {len(values)} canonical queries {mean(values):.2f} s, limit {limit:.2f} s",
+    )
+
+
+def decode_ratio(
+    variant: str, role: Role, latency: dict[str, Samples], reference: dict[str, Samples] | None, budgets: Budgets
+) -> Verdict:
+    """Median seconds a decoded token over that of the variant the profile compares with, in the same run.
+
+    Fails where the whole 95 % interval of the ratio is over the limit, passes where none of it is.
+    """
+    gate, budget = "decode ratio", budgets.latency
+    if budget.relative_to is None or budget.max_decode_ratio is None:
+        return _not_applicable(variant, role, gate, "the profile compares with no variant")
+    if variant == budget.relative_to:
+        return _not_applicable(variant, role, gate, "this is the variant the others are compared with")
+    if reference is None:
+        return _not_applicable(variant, role, gate, f"{budget.relative_to} was left out of this partial run")
+    if "token_s" not in latency or "token_s" not in reference:
+        return _missing(variant, role, gate, "the fixed work was not timed")
+    mine, other = latency["token_s"].values, reference["token_s"].values
+    ratio, interval = ratio_of_medians(mine, other)
+    limit = budget.max_decode_ratio
+    status = _status(role, interval.high <= limit) if interval.high <= limit or interval.low > limit else "inconclusive"
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=gate,
+        status=status,
+        measured=ratio,
+        limit=limit,
+        unit=f"x {budget.relative_to}",
+        samples=len(mine),
+        interval=interval,
+        detail=f"median s/token is {ratio:.2f} ({interval.low:.2f}-{interval.high:.2f}) x {budget.relative_to}, limit {limit:.2f}",
+    )
+
+
+def memory(variant: str, role: Role, found: Memory | None, budgets: Budgets) -> Verdict:
+    """The judged one of three memory numbers against the variant's ceiling."""
+    if found is None:
+        return _missing(variant, role, "memory", "memory was not measured")
+    budget = budgets.memory
+    limit = budget.variants_gb.get(variant, budget.ceiling_gb)
+    used = getattr(found, f"{budget.judged}_bytes") / GB
+    name = found.process_peak_kind if budget.judged == "process_peak" else budget.judged.replace("_", " ")
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate="memory",
+        status=_status(role, used <= limit),
+        measured=used,
+        limit=limit,
+        unit="GB",
+        samples=1,
+        detail=f"{name} {used:.2f} GB in a fresh process, ceiling {limit:.2f} GB",
+    )
+
+
+def tool_calls(variant: str, role: Role, accepted: bool, same: bool, difference: str) -> Verdict:
+    """The parsed canonical calls are the recorded ones; a lane without a snapshot is new, shown and not judged."""
+    status: Status = _status(role, same) if accepted else "new"
+    detail = "as recorded" if same else difference
+    if not accepted:
+        detail = "no snapshot in this lane yet; accept it with `pytest suites/phase8 --snapshot-update`"
+    return Verdict(variant=variant, role=role, gate="tool calls", status=status, samples=1, detail=detail)
+
+
+def canonical_calls(replies: Sequence[Reply]) -> dict[str, list[Call]]:
+    """The normalised calls of each canonical reply, for the snapshot."""
+    return {r.case: [call.normalised() for call in r.calls] for r in replies if r.suite == "canonical"}
+
+
+def outcome(verdicts: Sequence[Verdict]) -> tuple[int, tuple[str, ...]]:
+    """The exit code of a run and the reasons for it: 0 fine, 1 failed or nothing judged, 3 inconclusive."""
+    if not verdicts:
+        return 1, ("nothing was judged",)
+    bad = tuple(f"{v.variant}: {v.gate}: {v.status}: {v.detail}" for v in verdicts if v.status in BAD)
+    if bad:
+        return 1, bad
+    unsure = tuple(f"{v.variant}: {v.gate}: {v.detail}" for v in verdicts if v.status == "inconclusive")
+    return (3, unsure) if unsure else (0, ())
+
+
+def absent(expected: Sequence[tuple[str, Role, str]], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """A ``missing`` verdict for every (variant, role, gate) that should have been judged and was not."""
+    found = {(verdict.variant, verdict.gate) for verdict in verdicts}
+    return [
+        _missing(variant, role, gate, "no verdict: its test did not get that far")
+        for variant, role, gate in expected
+        if (variant, gate) not in found
+    ]
+
+
+def _share(
+    evidence: Evidence,
+    gate: str,
+    cases: Sequence[Case],
+    counts: Callable[[Reply], bool],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Verdict:
+    """Judge the share of the cases' replies that ``counts``; the cases on the wrong side are named.
+
+    A case without a reply makes the verdict ``missing``: nothing passes because it was not measured.
+    """
+    variant, role = evidence.variant, evidence.role
+    if not cases:
+        return _not_applicable(variant, role, gate, "the profile has no such prompts")
+    given = {(reply.case, reply.suite, reply.turn): reply for reply in evidence.replies}
+    replies = [given[key] for case in cases if (key := (case.id, case.suite, case.turn)) in given]
+    if len(replies) < len(cases):
+        return _missing(variant, role, gate, f"{len(cases) - len(replies)} of {len(cases)} prompts have no reply")
+    wanted = at_least is not None
+    limit = at_least if at_least is not None else at_most if at_most is not None else 0.0
+    hits = sum(counts(reply) for reply in replies)
+    share, interval = hits / len(replies), clopper_pearson(hits, len(replies))
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=gate,
+        status=_status(role, share >= limit if wanted else share <= limit),
+        measured=share,
+        limit=limit,
+        unit="share of prompts",
+        samples=len(replies),
+        interval=interval,
+        detail=f"{hits} of {len(replies)} (95 % interval {interval.low:.1%} to {interval.high:.1%}), "
+        f"{'at least' if wanted else 'at most'} {limit:.0%} wanted",
+        failures=tuple(f"{reply.case}: {reply.query}" for reply in replies if counts(reply) != wanted),
+    )
+
+
+def _status(role: Role, good: bool) -> Status:
+    """What a gate's outcome means for a role: only production can fail here."""
+    if role == "control":
+        return "info"
+    if role == "candidate":
+        return "xpass" if good else "xfail"
+    return "pass" if good else "fail"
+
+
+def _missing(variant: str, role: Role, gate: str, why: str) -> Verdict:
+    return Verdict(variant=variant, role=role, gate=gate, status="missing", detail=why)
+
+
+def _not_applicable(variant: str, role: Role, gate: str, why: str) -> Verdict:
+    return Verdict(variant=variant, role=role, gate=gate, status="not applicable", detail=why)

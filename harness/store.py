@@ -1,0 +1,213 @@
+"""Content-addressed artefacts: ``build/STAGE/KEY/``, found by the hash of their inputs or built.
+
+An artefact is built in ``build/.partial/``, gets its file hashes in a manifest
+written last, and is renamed into place; so an interrupted build is never taken
+for a finished one. A lock for each key keeps two runs from building the same.
+"""
+
+import datetime
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from harness.errors import InvalidInput
+from harness.frozen import Frozen
+from harness.machine import GB, disk_free_gb
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+
+
+class FileEntry(Frozen):
+    """Size in bytes and SHA-256 of one file."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(Frozen):
+    """What an artefact was made from and consists of."""
+
+    stage: str
+    key: str
+    inputs: dict[str, Any]
+    files: dict[str, FileEntry]
+    created: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artefact to be: its stage, what it is made from, and how.
+
+    ``inputs`` must be JSON and hold everything that can change the result; ``make``
+    writes into the empty folder it is given. A resumable step gets back what an
+    interrupted attempt left there.
+    """
+
+    stage: str
+    version: int
+    inputs: dict[str, Any]
+    make: Callable[[Path], None] = field(compare=False)
+    disk_gb: float = 0.0
+    resumable: bool = False
+
+    @property
+    def key(self) -> str:
+        """The first 16 hex digits of the SHA-256 of stage, version and inputs."""
+        return digest({"stage": self.stage, "version": self.version, "inputs": self.inputs})[:16]
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Store:
+    """The artefacts below one folder."""
+
+    def __init__(self, root: Path, announce: Callable[[str], None] = lambda _: None) -> None:
+        self.root = root
+        self.announce = announce
+        self.built: list[str] = []
+
+    def path(self, step: Step) -> Path:
+        """Where the artefact of a step is or will be."""
+        return self.root / step.stage / step.key
+
+    def find(self, step: Step) -> Path | None:
+        """The finished artefact of a step, or None. Compares names and sizes, not contents."""
+        path = self.path(step)
+        return path if not _faults(path, contents=False) else None
+
+    def ensure(self, step: Step) -> Path:
+        """Find the artefact of a step or build it.
+
+        Raises:
+            InvalidInput: the disk is too small, or what ``make`` says of its input.
+        """
+        if found := self.find(step):
+            return found
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{step.stage}-{step.key}.lock"):
+            return self.find(step) or self._build(step)
+
+    def _build(self, step: Step) -> Path:
+        if step.disk_gb > (free := disk_free_gb(self.root)):
+            raise InvalidInput(
+                f"{step.stage}: needs {step.disk_gb:.1f} GB of disk below {self.root}, {free:.1f} GB are free. "
+                "Free space, or run `python -m harness artefacts prune`."
+            )
+        self.announce(f"building {step.stage} {step.key}")
+        partial = self.root / PARTIAL / f"{step.stage}-{step.key}"
+        if partial.exists() and not step.resumable:
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        try:
+            step.make(partial)
+            self._finish(step, partial, time.monotonic() - started)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            shutil.rmtree(partial, ignore_errors=True)
+            raise InvalidInput(f"{step.stage}: the disk below {self.root} is full. Free space and run again.") from error
+        except BaseException:
+            if not step.resumable:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self.built.append(step.stage)
+        return self.path(step)
+
+    def _finish(self, step: Step, partial: Path, seconds: float) -> None:
+        files = {
+            path.relative_to(partial).as_posix(): FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        if not files:
+            raise InvalidInput(f"{step.stage}: nothing was built")
+        manifest = Manifest(
+            stage=step.stage,
+            key=step.key,
+            inputs=step.inputs,
+            files=files,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 2),
+        )
+        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        final = self.path(step)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(partial, final)
+
+    def artefacts(self) -> Iterator[Path]:
+        """Every folder that stands where an artefact should, finished or not."""
+        for stage in sorted(self.root.glob("[!.]*")):
+            yield from sorted(path for path in stage.iterdir() if path.is_dir())
+
+    def verify(self) -> dict[Path, list[str]]:
+        """The faults of each artefact, contents re-hashed; an empty list is a sound artefact."""
+        return {path: _faults(path, contents=True) for path in self.artefacts()}
+
+    def prune(self, keep: set[Path]) -> int:
+        """Delete unfinished builds and every artefact not in ``keep``; the bytes freed."""
+        doomed = [path for path in self.artefacts() if path not in keep]
+        partial = self.root / PARTIAL
+        doomed += list(partial.iterdir()) if partial.exists() else []
+        freed = sum(size_on_disk(path) for path in doomed)
+        for path in doomed:
+            shutil.rmtree(path)
+        return freed
+
+
+def read_manifest(artefact: Path) -> Manifest:
+    """The manifest of a finished artefact."""
+    return Manifest.model_validate_json((artefact / MANIFEST).read_text(encoding="utf-8"))
+
+
+def size_on_disk(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def free_gb_needed(parameters: int, bits_per_weight: float) -> float:
+    """The GB that a model of so many parameters takes on disk."""
+    return parameters * bits_per_weight / 8 / GB
+
+
+def _faults(artefact: Path, *, contents: bool) -> list[str]:
+    try:
+        manifest = read_manifest(artefact)
+    except FileNotFoundError:
+        return ["no manifest"]
+    except (ValidationError, UnicodeDecodeError):
+        return ["unreadable manifest"]
+    faults = []
+    for name, entry in manifest.files.items():
+        path = artefact / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif path.stat().st_size != entry.size:
+            faults.append(f"{name} has {path.stat().st_size} bytes, not {entry.size}")
+        elif contents and file_sha256(path) != entry.sha256:
+            faults.append(f"{name} has other contents than when it was built")
+    return faults
