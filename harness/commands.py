@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
 
 def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
     """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
-    from harness import terminal
     from harness.runfile import load_run, load_verdict
+    from harness.terminal import terminal
 
     if reports.exists():
         shutil.rmtree(reports)
@@ -51,7 +51,7 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
         _ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
         return 1
     verdict = load_verdict(reports)
-    terminal.show(load_run(reports), _CONSOLE, reports)
+    terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
 
 
@@ -178,7 +178,9 @@ def _flow(options: argparse.Namespace) -> Flow:
 def _trainable(options: argparse.Namespace) -> Flow:
     flow = _flow(options)
     if not flow.profile.training:
-        raise InvalidInput(f"{flow.located.path}: [training] is missing; this profile brings its adapter or models along")
+        raise InvalidInput(
+            f"{flow.located.path}: [training] is missing; this profile brings its adapter or models along"
+        )
     return flow
 
 

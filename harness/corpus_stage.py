@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.engine.chat import Row
 
 SPLITS = ("train", "valid", "test")
-_CASE_FILES = ("direct.jsonl", "canonical.jsonl", "tools.json")
+_CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 
 def pool_inputs(located: Located) -> dict[str, Any]:

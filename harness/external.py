@@ -44,7 +44,9 @@ def folder_key(folder: Path) -> str:
     """
     known = json.loads(_HASHES.read_text(encoding="utf-8")) if _HASHES.is_file() else {}
     parts, fresh = [], False
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in {".safetensors", ".json", ".jinja", ".model"}):
+    for path in sorted(
+        p for p in folder.iterdir() if p.is_file() and p.suffix in {".safetensors", ".json", ".jinja", ".model"}
+    ):
         stat = path.stat()
         stamp = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
         if stamp not in known:
@@ -63,6 +65,10 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+            )
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InvalidInput(f"{name}: not on this machine and not to be had from the hub: {error}") from error

@@ -212,7 +212,14 @@ class Flow:
         }
         parameters = getattr(self.profile.base, "parameters", None) or 0
         per_weight = 16.0 if bits is None else bits + 32 / fuse.group_size
-        return Step("fused", 1, inputs, make, disk_gb=free_gb_needed(parameters, per_weight))
+        return Step(
+            "fused",
+            1,
+            inputs,
+            make,
+            disk_gb=free_gb_needed(parameters, per_weight),
+            note=f"{bits} bits" if bits else "float",
+        )
 
     def variants(self) -> list[Variant]:
         """Every variant of the profile, in the order of the flow."""
@@ -271,7 +278,7 @@ class Flow:
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 1, inputs, make)
+        return Step("replies", 1, inputs, make, note=variant.name)
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""

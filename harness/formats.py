@@ -139,5 +139,7 @@ def _misfit(call: Call, tools: Tools) -> Parsed | None:
     known = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     if call.name not in known:
         return Parsed(failure="unknown tool", detail=f"{call.name!r}; known: {', '.join(known)}")
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(known[call.name]).iter_errors(call.arguments))
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(known[call.name]).iter_errors(call.arguments)
+    )
     return Parsed(failure="bad arguments", detail=error.message[:200]) if error else None

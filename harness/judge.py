@@ -60,15 +60,27 @@ def held_out(evidence: Evidence) -> Verdict:
 
 
 def over_calls(evidence: Evidence) -> Verdict:
-    """Held-out prompts that need no tool and were not simply answered."""
+    """Held-out prompts that need no tool and got a call or an attempt at one."""
     cases = [case for case in evidence.of("held-out", 1) if case.label == "direct"]
-    return _share(evidence, "over-calls", cases, lambda r: not r.correct, at_most=evidence.budgets.max_over_calls)
+    return _share(
+        evidence,
+        "over-calls",
+        cases,
+        lambda r: r.decision in ("call", "malformed"),
+        at_most=evidence.budgets.max_over_calls,
+    )
 
 
 def under_calls(evidence: Evidence) -> Verdict:
-    """Held-out prompts that need a tool and got no valid call."""
+    """Held-out prompts that need a tool and got none called; malformed calls count against ``held-out``."""
     cases = [case for case in evidence.of("held-out", 1) if case.label == "tool"]
-    return _share(evidence, "under-calls", cases, lambda r: not r.correct, at_most=evidence.budgets.max_under_calls)
+    return _share(
+        evidence,
+        "under-calls",
+        cases,
+        lambda r: r.decision in ("answer", "empty"),
+        at_most=evidence.budgets.max_under_calls,
+    )
 
 
 def second_turn(evidence: Evidence) -> Verdict:
@@ -105,7 +117,7 @@ def control(evidence: Evidence) -> Verdict:
         status="pass" if caught else "fail",
         measured=worst.measured,
         samples=worst.samples,
-        unit="share of prompts",
+        unit="share",
         interval=worst.interval,
         detail=f"{verb} ({'; '.join(f'{v.gate}: {v.detail}' for v in measured)})",
     )
@@ -137,7 +149,7 @@ def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdi
         status=_status(role, share == 1.0),
         measured=share,
         limit=1.0,
-        unit="share of replies",
+        unit="share",
         samples=found.compared,
         detail=detail,
         failures=found.differing,
@@ -292,12 +304,12 @@ def _share(
         status=_status(role, share >= limit if wanted else share <= limit),
         measured=share,
         limit=limit,
-        unit="share of prompts",
+        unit="share",
         samples=len(replies),
         interval=interval,
         detail=f"{hits} of {len(replies)} (95 % interval {interval.low:.1%} to {interval.high:.1%}), "
         f"{'at least' if wanted else 'at most'} {limit:.0%} wanted",
-        failures=tuple(f"{reply.case}: {reply.query}" for reply in replies if counts(reply) != wanted),
+        failures=tuple(reply.case for reply in replies if counts(reply) != wanted),
     )
 
 

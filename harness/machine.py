@@ -71,7 +71,9 @@ def blas() -> Blas:
     if _device() == "metal":
         return Blas(name="Accelerate", version=platform.mac_ver()[0], path=None, fast=True)
     if _device() == "cuda":
-        return Blas(name="cuBLAS", version=_version("mlx-cuda-12") or _version("mlx-cuda-13") or "", path=None, fast=True)
+        return Blas(
+            name="cuBLAS", version=_version("mlx-cuda-12") or _version("mlx-cuda-13") or "", path=None, fast=True
+        )
     for name in ("libopenblas.so.0", "libopenblas.so"):
         try:
             library = ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
@@ -148,7 +150,9 @@ def _device() -> str:
 
 def _chip() -> str:
     if sys.platform == "darwin":
-        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
         return asked.stdout.strip() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists() and (found := re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)):

@@ -55,14 +55,20 @@ def plan(flow: Flow, only: list[str] | None = None) -> list[PlannedStage]:
     stages = []
     for source in flow.steps(only):
         if isinstance(source, External):
-            stages.append(PlannedStage(stage=f"given: {source.name}", key=source.key, state="given", peak_gb=0, disk_gb=0))
+            stages.append(
+                PlannedStage(stage=f"given: {source.name}", key=source.key, state="given", peak_gb=0, disk_gb=0)
+            )
             continue
         found = flow.store.find(source)
         partial = (flow.store.root / ".partial" / f"{source.stage}-{source.key}").exists()
         state = "built" if found else "interrupted, goes on" if partial and source.resumable else "to build"
         disk = size_on_disk(found) / GB if found else source.disk_gb
         peak = estimated_peak_gb(flow.profile, source)
-        stages.append(PlannedStage(stage=_title(source), key=source.key, state=state, peak_gb=peak, disk_gb=disk))
+        stages.append(
+            PlannedStage(
+                stage=f"{source.stage} {source.note}".strip(), key=source.key, state=state, peak_gb=peak, disk_gb=disk
+            )
+        )
     return stages
 
 
@@ -91,9 +97,10 @@ def show(flow: Flow, console: Console, only: list[str] | None = None) -> bool:
         table.add_row(stage.stage, stage.key, stage.state, f"{stage.peak_gb:.1f} GB", f"{stage.disk_gb:.2f} GB")
     console.print(table)
     here, needs = this_machine(), profile.needs
-    console.print(f"needs  {needs.memory_gb:g} GB memory, {needs.disk_gb:g} GB disk" + (
-        ", fast quantised kernels (Metal or CUDA)" if needs.fast_quantised_kernels else ""
-    ))
+    console.print(
+        f"needs  {needs.memory_gb:g} GB memory, {needs.disk_gb:g} GB disk"
+        + (", fast quantised kernels (Metal or CUDA)" if needs.fast_quantised_kernels else "")
+    )
     console.print(
         f"here   {here.chip}, {here.cores} cores, {here.memory_gb:g} GB memory, "
         f"{disk_free_gb(flow.store.root):.0f} GB disk free, MLX on {here.device}"
@@ -103,8 +110,3 @@ def show(flow: Flow, console: Console, only: list[str] | None = None) -> bool:
     for line in lacking:
         console.print(f"  {line}", markup=False)
     return not lacking
-
-
-def _title(step: Step) -> str:
-    bits = step.inputs.get("bits")
-    return f"{step.stage} {bits} bits" if bits else step.stage

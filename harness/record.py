@@ -181,6 +181,6 @@ class VerdictFile(Frozen):
     """``verdict.json``: the outcome alone."""
 
     exit_code: Literal[0, 1, 2, 3]
-    outcome: Literal["pass", "fail"]
+    outcome: Literal["pass", "fail", "inconclusive"]
     reasons: tuple[str, ...]
     partial: bool

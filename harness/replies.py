@@ -45,7 +45,9 @@ def synthetic_replies(control: str, cases: Iterable[Case], prompting: Prompting,
     """What ``always-call`` or ``always-direct`` would reply, read by the same code as a model's text."""
     if control == "always-call":
         function = tools[0]["function"]
-        arguments = {name: _example(function["parameters"], name) for name in function["parameters"].get("required", [])}
+        arguments = {
+            name: _example(function["parameters"], name) for name in function["parameters"].get("required", [])
+        }
         text = render_call(Call(name=function["name"], arguments=arguments), prompting.format)
     elif control == "always-direct":
         text = "It depends on the project."

@@ -60,6 +60,7 @@ class Step:
     inputs: dict[str, Any]
     make: Callable[[Path], None] = field(compare=False)
     disk_gb: float = 0.0
+    note: str = field(default="", compare=False)
     resumable: bool = False
 
     @property
@@ -128,7 +129,9 @@ class Store:
             if error.errno != errno.ENOSPC:
                 raise
             shutil.rmtree(partial, ignore_errors=True)
-            raise InvalidInput(f"{step.stage}: the disk below {self.root} is full. Free space and run again.") from error
+            raise InvalidInput(
+                f"{step.stage}: the disk below {self.root} is full. Free space and run again."
+            ) from error
         except BaseException:
             if not step.resumable:
                 shutil.rmtree(partial, ignore_errors=True)

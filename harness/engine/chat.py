@@ -27,7 +27,9 @@ def read_tokenizer(folder: Path) -> TokenizerWrapper:
         InvalidInput: no tokenizer there, an unreadable one, or one without a chat template.
     """
     if not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer.model").is_file():
-        raise InvalidInput(f"{folder}: no tokenizer.json or tokenizer.model. Copy the base model's tokenizer files there")
+        raise InvalidInput(
+            f"{folder}: no tokenizer.json or tokenizer.model. Copy the base model's tokenizer files there"
+        )
     try:
         tokenizer = load_tokenizer(folder, {"trust_remote_code": False})
     except (OSError, ValueError) as error:
@@ -74,7 +76,9 @@ def training_row(tokenizer: TokenizerWrapper, messages: Messages, stops: set[int
         before = prompt_tokens(tokenizer, messages[:index])
         until = list(tokenizer.apply_chat_template(messages[: index + 1]))
         if tokens[: len(before)] != before or tokens[: len(until)] != until:
-            raise InvalidInput("the chat template rewrites earlier turns; training on every assistant turn is not possible")
+            raise InvalidInput(
+                "the chat template rewrites earlier turns; training on every assistant turn is not possible"
+            )
         end = max((i + 1 for i in range(len(before), len(until)) if until[i] in stops), default=len(until))
         assistant[len(before) : end] = [True] * (end - len(before))
     return Row(tokens=tuple(tokens), assistant=tuple(assistant))

@@ -44,7 +44,10 @@ def report(console: Console) -> None:
     }
     for name, value in lines.items():
         console.print(f"{name:14} {value}", markup=False, highlight=False)
-    for name, values, unit in (("matrix product", gemm_gflops(), "GFLOP/s float32"), ("memory copy", copy_gb_per_s(), "GB/s")):
+    for name, values, unit in (
+        ("matrix product", gemm_gflops(), "GFLOP/s float32"),
+        ("memory copy", copy_gb_per_s(), "GB/s"),
+    ):
         console.print(
             f"{name:14} {median(values):.1f} {unit} (median of {len(values)}, {min(values):.1f}-{max(values):.1f})",
             highlight=False,

@@ -17,7 +17,9 @@ from harness.profile import Prompting
 from harness.replies import read_reply
 
 
-def evaluate(folder: Path, adapter: Path | None, cases: list[Case], prompting: Prompting, tools: Tools, out: Path) -> None:
+def evaluate(
+    folder: Path, adapter: Path | None, cases: list[Case], prompting: Prompting, tools: Tools, out: Path
+) -> None:
     """Write ``replies.json``: every reply, the weights they came from, bits per weight and size in bytes.
 
     First and second turns are asked in batches of their own, so that each batch shares its system prompt.

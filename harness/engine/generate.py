@@ -5,9 +5,9 @@ vocabulary for every token; judging needs only the token, and without them a ste
 of 64 rows takes two thirds of the time on a CPU.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os.path import commonpath
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -63,7 +63,9 @@ def _one(model, tokenizer, prompt, stops, max_tokens, progress) -> Generated:
     return Generated(tokens=tuple(tokens), finish=finish)
 
 
-def _batch(model: nn.Module, prompts: list[list[int]], stops: set[int], max_tokens: int, progress: Progress) -> list[Generated]:
+def _batch(
+    model: nn.Module, prompts: list[list[int]], stops: set[int], max_tokens: int, progress: Progress
+) -> list[Generated]:
     caches, suffixes = _prefill_shared(model, prompts)
     _prefill(model, caches, [suffix[:-1] for suffix in suffixes])
     current = mx.array([suffix[-1] for suffix in suffixes])
@@ -91,7 +93,7 @@ def _batch(model: nn.Module, prompts: list[list[int]], stops: set[int], max_toke
 
 def _prefill_shared(model: nn.Module, prompts: list[list[int]]) -> tuple[list[BatchKVCache], list[list[int]]]:
     """Caches that hold the common prefix of all prompts, and what is left of each prompt (at least one token)."""
-    shared = min(len(os.path.commonprefix(prompts)), min(len(p) for p in prompts) - 1)
+    shared = min(len(commonpath(prompts)), min(len(p) for p in prompts) - 1)
     single = make_prompt_cache(model)
     if shared:
         model(mx.array([prompts[0][:shared]]), cache=single)

@@ -5,10 +5,11 @@ them. Tokens are produced by mlx-lm's own ``generate_step``.
 """
 
 import copy
-import os
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonpath
 from typing import Any
 
 import mlx.core as mx
@@ -46,7 +47,7 @@ def generate_timed(
             break
         tokens.append(token)
     mx.synchronize()
-    gaps = tuple(b - a for a, b in zip(times, times[1:], strict=False))
+    gaps = tuple(b - a for a, b in itertools.pairwise(times))
     return Timed(tuple(tokens), times[0] - start, gaps, times[-1] - start, finish)
 
 
@@ -55,7 +56,7 @@ class WarmPrompts:
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
         self.model = model
-        self.shared = min(len(os.path.commonprefix(list(prompts))), min(len(p) for p in prompts) - 1)
+        self.shared = min(len(commonpath(list(prompts))), min(len(p) for p in prompts) - 1)
         self._cache = make_prompt_cache(model)
         if self.shared:
             model(mx.array([list(prompts[0])[: self.shared]]), cache=self._cache)

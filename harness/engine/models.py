@@ -83,7 +83,9 @@ def load_fast(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, Tok
 
 def dequantise(model: nn.Module) -> nn.Module:
     """Replace every quantised layer by a float32 one with the same values, in place."""
-    model.update(tree_map(lambda x: x.astype(mx.float32) if mx.issubdtype(x.dtype, mx.floating) else x, model.parameters()))
+    model.update(
+        tree_map(lambda x: x.astype(mx.float32) if mx.issubdtype(x.dtype, mx.floating) else x, model.parameters())
+    )
     return dequantize_model(model)
 
 

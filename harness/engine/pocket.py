@@ -71,7 +71,9 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         steps_per_save=base.iterations + 1,
         adapter_file=str(out / "trained.safetensors"),
     )
-    optimizer = optim.AdamW(learning_rate=optim.cosine_decay(base.learning_rate, base.iterations, base.learning_rate / 20))
+    optimizer = optim.AdamW(
+        learning_rate=optim.cosine_decay(base.learning_rate, base.iterations, base.learning_rate / 20)
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         mlx_lm_train(
             model,

@@ -42,7 +42,9 @@ def probe(base: Path, training: Training, rows: list[Row], out: Path) -> None:
             (out / "probe.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
             (out / "rung.json").write_text(rung.model_dump_json(), encoding="utf-8")
             return
-        attempts.append(f"{rung.name}: {trouble or f'peak {peak / GB:.2f} GB over the ceiling of {ceiling / GB:.2f} GB'}")
+        attempts.append(
+            f"{rung.name}: {trouble or f'peak {peak / GB:.2f} GB over the ceiling of {ceiling / GB:.2f} GB'}"
+        )
     raise InvalidInput(
         "training does not fit on this machine:\n  "
         + "\n  ".join(attempts)
@@ -62,7 +64,9 @@ def _attempt(base: Path, training: Training, rung: Rung, rows: list[Row], out: P
     }
     path = out / "spec.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
-    ran = subprocess.run([sys.executable, "-m", "harness.engine.probe", str(path)], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness.engine.probe", str(path)], capture_output=True, text=True, check=False
+    )
     path.unlink()
     if ran.returncode < 0:
         return 0, f"killed by signal {-ran.returncode}, as the system does when memory runs out"

@@ -9,6 +9,7 @@ that was killed goes on from there and ends with the same tensors.
 import contextlib
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from harness.engine.batches import assistant_loss, in_order, shuffled
 from harness.engine.chat import Row
 from harness.engine.models import dequantise, read_model
+from harness.errors import InvalidInput
 from harness.ladder import Rung
 from harness.machine import has_fast_quantised_kernels
 from harness.profile import Training
@@ -87,7 +89,9 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
     resumed_at = done
     with _progress() as bar:
-        task = bar.add_task("training", total=training.iterations * rung.accumulation, completed=done * rung.accumulation)
+        task = bar.add_task(
+            "training", total=training.iterations * rung.accumulation, completed=done * rung.accumulation
+        )
         while done < training.iterations:
             started = time.monotonic()
             seen = _segment(
@@ -165,10 +169,20 @@ def _segment(model, optimizer, training, rung, rows, done, out, curves, advance,
 
 
 def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
+    """Mean loss in nats an assistant token; refuses a diverged run, whose adapter would be useless."""
     loss = evaluate(
-        model, rows, batch_size, num_batches=-1, loss=assistant_loss, iterate_batches=lambda **_: in_order(rows, batch_size)
+        model,
+        rows,
+        batch_size,
+        num_batches=-1,
+        loss=assistant_loss,
+        iterate_batches=lambda **_: in_order(rows, batch_size),
     )
     model.train()
+    if not math.isfinite(loss):
+        raise InvalidInput(
+            f"training diverged: validation loss is {loss}. Lower training.learning_rate or training.scale"
+        )
     return round(float(loss), 4)
 
 

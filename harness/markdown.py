@@ -1,0 +1,124 @@
+"""The run as Markdown for a pull request or a job summary: short enough to post, worst news first."""
+
+import re
+from collections.abc import Iterable
+
+from harness import cells
+from harness.record import Environment, Reply, RunRecord, Verdict
+from harness.summary import Row, headline, is_failure, rows, worst_first
+from harness.visible import one_line
+
+LIMIT = 65_000
+_SHARES = {"failures": 22_000, "table": 14_000, "gates": 10_000, "open": 5_000, "environment": 4_000}
+_CASES_SHOWN = 5
+_EXCERPT = 300
+
+
+def markdown(record: RunRecord) -> str:
+    """The report in under ``LIMIT`` characters; what is left out is counted, and report.html has it."""
+    found = rows(record)
+    failures = worst_first(verdict for verdict in record.verdicts if is_failure(verdict))
+    others = worst_first(v for v in record.verdicts if v.status in ("inconclusive", "xfail", "xpass", "new"))
+    unmeasured = [v for v in record.verdicts if v.status in ("missing", "not applicable")]
+    parts = [
+        f"# {_text(headline(record), 1000)}",
+        f"Profile `{_code(record.profile)}`: {_text(record.profile_description, 500)}",
+        _section("Failing gates", [_failure(record, v) for v in failures], "failures", "None."),
+        _table(found),
+        _section(
+            "Open, expected and unexpected", [_gate_line(v) for v in others if not is_failure(v)], "gates", "None."
+        ),
+        _section("Not applicable or missing", [_gate_line(v) for v in unmeasured], "open", "Nothing."),
+        _section("Environment", _environment(record, record.environment), "environment", ""),
+        _section("How each number is defined", _definitions(), "environment", ""),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, blocks: Iterable[str], share: str, empty: str) -> str:
+    return f"## {title}\n\n" + ("\n".join(_fitting(list(blocks), _SHARES[share])) or empty)
+
+
+def _fitting(blocks: list[str], limit: int) -> list[str]:
+    """As many whole blocks as fit, then how many do not."""
+    kept: list[str] = []
+    room = limit
+    for block in blocks:
+        room -= len(block) + 1
+        if room < 0:
+            return [*kept, f"- … {len(blocks) - len(kept):,} more; report.html has all of them"]
+        kept.append(block)
+    return kept
+
+
+def _table(found: list[Row]) -> str:
+    titles = [column.title for column in cells.COLUMNS]
+    lines = [" | ".join([_text(column.cell(row), 120) for column in cells.COLUMNS]) for row in found]
+    kept = _fitting([f"| {line} |" for line in lines], _SHARES["table"])
+    outside = [kept.pop()] if kept and not kept[-1].startswith("|") else []
+    head = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    return "\n".join(["## Measures", "", *head, *kept, *(["", *outside] if outside else [])])
+
+
+def _gate_line(verdict: Verdict) -> str:
+    value = cells.against_limit(verdict)
+    line = f"- **{verdict.status}** `{_code(verdict.variant)}` {_text(verdict.gate, 80)}"
+    return (
+        line
+        + (f": {_text(value, 200)}" if value else "")
+        + (f". {_text(verdict.detail, 300)}" if verdict.detail else "")
+    )
+
+
+def _failure(record: RunRecord, verdict: Verdict) -> str:
+    """The gate, and its first failing cases with what the variant replied."""
+    lines = [_gate_line(verdict)]
+    of_variant = [reply for v in record.variants if v.name == verdict.variant for reply in v.replies]
+    # of several replies to a case (two turns, two suites) the first wrong one
+    replies = {reply.case: reply for reply in sorted(of_variant, key=lambda reply: not reply.correct)}
+    lines += [_case(case, replies.get(case)) for case in verdict.failures[:_CASES_SHOWN]]
+    if (rest := len(verdict.failures) - _CASES_SHOWN) > 0:
+        lines.append(f"  - … {rest:,} more failing cases; report.html has all of them")
+    return "\n".join(lines)
+
+
+def _case(case: str, reply: Reply | None) -> str:
+    if reply is None:
+        return f"  - `{_code(case)}`"
+    what = f"{reply.label} expected, found {reply.decision}" + (f" ({reply.failure})" if reply.failure else "")
+    text = f"`{_code(one_line(reply.text, _EXCERPT))}`" if reply.text.strip() else "an empty reply"
+    return f"  - `{_code(case)}`: {_text(what, 200)}. Query: {_text(reply.query, 200)} Reply: {text}"
+
+
+def _environment(record: RunRecord, machine: Environment) -> list[str]:
+    commit = "not a git checkout" if machine.commit is None else machine.commit + (" (dirty)" if machine.dirty else "")
+    facts = {
+        "machine": f"{machine.chip}, {machine.cores} cores, {machine.memory_gb:.1f} GB",
+        "system": f"{machine.system} {machine.machine}, {machine.disk_free_gb:.1f} GB of disk free",
+        "device": f"{machine.device}, BLAS {machine.blas}, compute dtype {machine.compute_dtype}",
+        "lane": record.lane,
+        "commit": commit,
+        "run": f"started {record.started}, took {record.seconds:.0f} s",
+        "profile hash": record.profile_hash,
+        "replies made on": "; ".join(dict.fromkeys(f"{v.name}: {v.replies_on}" for v in record.variants)),
+        "versions": ", ".join(
+            f"{name} {version}" for name, version in {"python": machine.python, **machine.versions}.items()
+        ),
+    }
+    return [f"- {name}: {_text(value, 600)}" for name, value in facts.items()]
+
+
+def _definitions() -> list[str]:
+    lines = [f"- **{column.title}**: {column.meaning}" for column in cells.COLUMNS]
+    return [*lines, f"- **{cells.NOT_MEASURED}**: the run has no such number; it is never counted as 0."]
+
+
+def _code(text: str) -> str:
+    """Text for a code span: one line without backticks, which would end the span."""
+    return one_line(text, 400).replace("`", "\u02cb").replace("|", "\u2223") or " "
+
+
+def _text(text: str, limit: int) -> str:
+    """Text for a paragraph or a table cell: no markup, no link, nobody mentioned."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", one_line(text, limit))
+    return re.sub(r"(@|://|www\.)", lambda found: f"{found[0]}\u2060", escaped)

@@ -1,0 +1,116 @@
+"""Tool examples mined from the sources: every call is executed and every closing answer is true."""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.errors import InvalidInput
+from harness.example import Example, example_id
+from harness.formats import Call, render_call
+from harness.frozen import Frozen
+from harness.phrasings import Phrasing, read_phrasings
+from harness.profile import MinedCorpus, Prompting
+from harness.sources import Sources
+from harness.subjects import Subject, subjects
+from harness.tools import is_cut, run, shorten
+
+# The pool is about four times the corpus, so that token limits and splits find enough to choose from.
+_POOL_FACTOR = 4
+_PER_TOPIC = 3
+# An agent shows a few lines of a long output; the first number is lines, the second characters.
+_CUTS = ((1, 80), (1, 80), (2, 100), (3, 120))
+
+
+class Facts(Frozen):
+    """What a closing answer may say about an output; a number is None where the output has none."""
+
+    count: int
+    number: int | None
+    path: str
+    line: int | None
+
+    def fields(self) -> dict[str, str | int | None]:
+        """The facts and the counted nouns, by the names that closing answers use."""
+        nouns = {"hits": ("match", "matches"), "files": ("file", "files"), "entries": ("entry", "entries")}
+        nouns["rows"] = ("line", "lines")
+        counted = {key: f"{self.count} {one if self.count == 1 else many}" for key, (one, many) in nouns.items()}
+        return self.model_dump() | counted
+
+
+def tool_examples(
+    corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random
+) -> Iterator[Example]:
+    """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about."""
+    phrasings = read_phrasings()
+    share = round(_POOL_FACTOR * corpus.examples * corpus.tool_share / len(phrasings)) + 1
+    asked: Counter[str] = Counter()
+    found = subjects(sources)
+    phrasings_about = Counter(phrasing.about for phrasing in phrasings)
+    for phrasing in phrasings:
+        shortest = share * max(2, phrasings_about[phrasing.about] // 2)
+        candidates = [s for s in found if s.about == phrasing.about][:shortest]
+        random_.shuffle(candidates)
+        made = 0
+        for subject in candidates:
+            if made == share:
+                break
+            if asked[subject.group] == _PER_TOPIC:
+                continue
+            if example := _tool_example(phrasing, subject, prompting, sources, random_):
+                asked[subject.group] += 1
+                made += 1
+                yield example
+
+
+def _tool_example(
+    phrasing: Phrasing, subject: Subject, prompting: Prompting, sources: Sources, random_: random.Random
+) -> Example | None:
+    """The example, or None where the tool finds nothing or not what was asked for."""
+    call = _call(phrasing, subject)
+    output = run(call, sources.tree)
+    result = shorten(output, *random_.choice(_CUTS))
+    if not _shows_something(result) or is_cut(output):
+        return None
+    facts = facts_of(output, phrasing)
+    if any(getattr(facts, fact) != subject.fields[field] for fact, field in phrasing.expects.items()):
+        return None
+    try:
+        render_call(call, prompting.format)
+    except InvalidInput:
+        return None  # this format cannot carry the call
+    query = phrasing.query.format(**subject.fields)
+    return Example(
+        id=example_id("tool", query),
+        kind="tool",
+        group=subject.group,
+        query=query,
+        call=call,
+        result=result,
+        output_sha256=hashlib.sha256(output.encode()).hexdigest(),
+        answer=phrasing.closing.format(**(subject.fields | facts.fields())),
+        provenance=subject.provenance(phrasing.id),
+    )
+
+
+def _shows_something(result: str) -> bool:
+    """Whether the first line says anything, and no line holds control characters."""
+    return any(map(str.isalnum, result.partition("\n")[0])) and all(c.isprintable() or c in "\n\t" for c in result)
+
+
+def _call(phrasing: Phrasing, subject: Subject) -> Call:
+    filled = {
+        key: value.format(**subject.fields) if isinstance(value, str) else value
+        for key, value in phrasing.arguments.items()
+    }
+    return Call(name=phrasing.tool, arguments=filled)
+
+
+def facts_of(output: str, phrasing: Phrasing) -> Facts:
+    """What the output of a phrasing's tool says."""
+    rows = output.split("\n")
+    head, _, rest = rows[0].partition(":")
+    path = head if phrasing.shape in ("path", "path:line") else ""
+    first = {"path:line": rest.partition(":")[0], "line": head, "number": rows[0]}.get(phrasing.shape, "")
+    number = int(first) if first.isdecimal() else None
+    return Facts(count=len(rows), number=number, path=path, line=number)

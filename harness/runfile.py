@@ -1,0 +1,132 @@
+"""``run.json``: reading, writing, and its JSON schema.
+
+``python -m harness.runfile > docs/run.schema.json`` writes the schema anew.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.atomic import write_text
+from harness.errors import InvalidInput
+from harness.record import SCHEMA_VERSION, RunRecord, VerdictFile
+
+NAME = "run.json"
+VERDICT = "verdict.json"
+
+
+def load_run(path: Path) -> RunRecord:
+    """Read a run record from ``run.json`` or from the folder that holds it.
+
+    Raises:
+        InvalidInput: no such file, broken JSON, another schema version, or a value that is not allowed.
+    """
+    file = path / NAME if path.is_dir() else path
+    raw = _read(file)
+    if not isinstance(raw, dict):
+        raise InvalidInput(f"{file}: a run record is a JSON object, found {type(raw).__name__}.")
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise InvalidInput(
+            f"{file}: schema_version: found {version!r}, this version of the harness reads {SCHEMA_VERSION}. "
+            "Read it with the version that wrote it, or run again."
+        )
+    try:
+        return RunRecord.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidInput(_explain(file, error)) from error
+
+
+def save_run(record: RunRecord, path: Path) -> None:
+    """Write a run record; ``path`` is the file, or an existing folder that ``run.json`` goes into.
+
+    Raises:
+        InvalidInput: a number is NaN or infinite: JSON cannot hold it, and it could not be read back.
+    """
+    file = path / NAME if path.is_dir() else path
+    values = record.model_dump()
+    for key, number in _numbers(values, ""):
+        if not math.isfinite(number):
+            raise InvalidInput(f"{file}: {key}: {number} cannot be written. A run record holds finite numbers only.")
+    write_text(file, record.model_dump_json(indent=1) + "\n")
+
+
+def save_verdict(verdict: VerdictFile, folder: Path) -> None:
+    """Write ``verdict.json`` into a folder."""
+    write_text(folder / VERDICT, verdict.model_dump_json(indent=1) + "\n")
+
+
+def load_verdict(folder: Path) -> VerdictFile:
+    """Read ``verdict.json`` from a folder.
+
+    Raises:
+        InvalidInput: no such file, or not a verdict.
+    """
+    file = folder / VERDICT
+    try:
+        return VerdictFile.model_validate(_read(file))
+    except ValidationError as error:
+        raise InvalidInput(_explain(file, error)) from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of ``run.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RunRecord.model_json_schema(),
+        "title": "Phase 8 run record",
+    }
+
+
+def schema_text() -> str:
+    """The text of ``docs/run.schema.json``."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{file}: no such file. Give a {NAME} or the folder of a finished run.") from error
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be read: {error.strerror}.") from error
+    except RecursionError as error:
+        raise InvalidInput(f"{file}: not a run record: nested too deeply.") from error
+    except ValueError as error:  # broken JSON and broken UTF-8
+        raise InvalidInput(f"{file}: not valid JSON: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _explain(file: Path, error: ValidationError) -> str:
+    shown = 10
+    lines = []
+    for problem in error.errors(include_url=False)[:shown]:
+        key = ".".join(str(part) for part in problem["loc"])
+        found = "" if problem["type"] == "missing" else f" Found: {str(problem['input'])[:80]!r}."
+        lines.append(f"{file}: {key}: {problem['msg']}.{found}")
+    if error.error_count() > shown:
+        lines.append(f"{file}: {error.error_count() - shown} more problems")
+    return "\n".join(lines)
+
+
+def _numbers(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Every float in nested dicts and sequences, with its dotted key."""
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _numbers(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for position, part in enumerate(value):
+            yield from _numbers(part, f"{key}.{position}")
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

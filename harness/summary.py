@@ -1,0 +1,234 @@
+"""One row a variant: the numbers of a run record as a person reads them. Pure; nothing is judged here.
+
+``VariantRecord.latency`` is read by the names below; a name that is missing is a measurement that is missing.
+"""
+
+from collections.abc import Callable, Iterable
+from math import inf
+from statistics import fmean, median
+from typing import Literal
+
+from harness.frozen import Frozen
+from harness.profile import Role
+from harness.record import Interval, Memory, Reply, RunRecord, Samples, Status, VariantRecord, Verdict
+from harness.stats import clopper_pearson
+
+QUERY = "query_s"
+DECODE = "decode_tokens_per_s"
+PREFILL = "prefill_tokens_per_s"
+TTFT_COLD = "ttft_cold_s"
+TTFT_WARM = "ttft_warm_s"
+
+RowVerdict = Literal[
+    "FAIL",
+    "CONTROL PASSED",
+    "incomplete",
+    "inconclusive",
+    "xfail",
+    "xpass",
+    "pass",
+    "control fails as it must",
+    "not judged",
+]
+
+_BYTES = {"bytes": 1, "B": 1, "MB": 1e6, "GB": 1e9}
+_STATUS_ORDER: tuple[Status, ...] = ("fail", "missing", "inconclusive", "xfail", "xpass", "new")
+_ROLE_ORDER: tuple[Role, ...] = ("production", "control", "candidate")
+
+
+class Proportion(Frozen):
+    """``successes`` of ``trials`` with the exact 95 % interval of the share."""
+
+    successes: int
+    trials: int
+    interval: Interval
+
+    @classmethod
+    def of(cls, successes: int, trials: int) -> "Proportion":
+        """The proportion with its interval; ValueError without trials."""
+        return cls(successes=successes, trials=trials, interval=clopper_pearson(successes, trials))
+
+    @property
+    def share(self) -> float:
+        """The share itself, between 0 and 1."""
+        return self.successes / self.trials
+
+
+class Measure(Frozen):
+    """A mean or median in the unit of its samples."""
+
+    value: float
+    unit: str
+    samples: int
+
+
+class MemoryReading(Frozen):
+    """One of the three memory numbers, by name."""
+
+    bytes: int
+    which: Literal["mlx_active", "mlx_peak", "process_peak"]
+    kind: str
+
+
+class Row(Frozen):
+    """One variant; None is a measurement that the record does not hold."""
+
+    variant: str
+    role: Role
+    bits_per_weight: float | None = None
+    size_bytes: int | None = None
+    canonical: Proportion | None = None
+    held_out: Proportion | None = None
+    over_calls: Proportion | None = None
+    under_calls: Proportion | None = None
+    malformed: Proportion | None = None
+    query: Measure | None = None
+    decode: Measure | None = None
+    prefill: Measure | None = None
+    ttft_cold: Measure | None = None
+    ttft_warm: Measure | None = None
+    memory: MemoryReading | None = None
+    verdict: RowVerdict
+
+
+def rows(record: RunRecord) -> list[Row]:
+    """One row a variant in the order of the record, then one for each name that only a verdict mentions."""
+    measured = [_row(variant, verdicts_of(record, variant.name)) for variant in record.variants]
+    named = {row.variant for row in measured}
+    only_judged = {verdict.variant: verdict.role for verdict in record.verdicts if verdict.variant not in named}
+    return measured + [
+        Row(variant=name, role=role, verdict=row_verdict(role, verdicts_of(record, name)))
+        for name, role in only_judged.items()
+    ]
+
+
+def verdicts_of(record: RunRecord, variant: str) -> list[Verdict]:
+    """The verdicts on one variant."""
+    return [verdict for verdict in record.verdicts if verdict.variant == variant]
+
+
+def row_verdict(role: Role, verdicts: Iterable[Verdict]) -> RowVerdict:
+    """One word for all verdicts on a variant: the worst of them.
+
+    For a control ``fail`` and ``xpass`` say that it got through, ``pass`` and ``xfail`` that it was caught.
+    """
+    found = {verdict.status for verdict in verdicts}
+    if role == "control" and found & {"fail", "xpass"}:
+        return "CONTROL PASSED"
+    if "fail" in found:
+        return "FAIL"
+    if "missing" in found:
+        return "incomplete"
+    if role == "control" and found & {"pass", "xfail"}:
+        return "control fails as it must"
+    order: tuple[Literal["xfail", "inconclusive", "xpass", "pass"], ...] = ("xfail", "inconclusive", "xpass", "pass")
+    return next((status for status in order if status in found), "not judged")
+
+
+def is_failure(verdict: Verdict) -> bool:
+    """Whether this verdict alone makes the run fail: a missing measurement does, and a control that passed."""
+    return verdict.status in ("fail", "missing") or (verdict.role == "control" and verdict.status == "xpass")
+
+
+def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """By status, then role, then how far the value is from its limit; unknown distances come first."""
+
+    def key(verdict: Verdict) -> tuple[int, int, float]:
+        status = _STATUS_ORDER.index(verdict.status) if verdict.status in _STATUS_ORDER else len(_STATUS_ORDER)
+        return 0 if is_failure(verdict) else 1 + status, _ROLE_ORDER.index(verdict.role), -_distance(verdict)
+
+    return sorted(verdicts, key=key)
+
+
+def headline(record: RunRecord) -> str:
+    """The verdict on the run in one line, from its verdicts alone."""
+    verdicts = record.verdicts
+    failed = [v for v in verdicts if is_failure(v)]
+    open_ones = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
+    if not verdicts:
+        line = "FAIL: no gate was judged"
+    elif failed:
+        line = f"FAIL: {_gates(failed)} failed or missing"
+    elif open_ones:
+        line = f"INCONCLUSIVE: {_gates(open_ones)} could not be decided"
+    elif passed := [v for v in verdicts if v.status == "pass"]:
+        line = f"PASS: {_gates(passed)}, none failed"
+    else:
+        line = "PASS: no gate failed, and none had to pass"
+    expected = sum(v.status == "xfail" and v.role == "candidate" for v in verdicts)
+    surprising = sum(v.status == "xpass" and v.role == "candidate" for v in verdicts)
+    extra = f"; candidates: {expected} xfail, {surprising} xpass" if expected or surprising else ""
+    return f"{line}{extra}" + (" (PARTIAL run: not everything ran)" if record.partial else "")
+
+
+def judged_memory(variant: VariantRecord, verdicts: Iterable[Verdict]) -> MemoryReading | None:
+    """The memory number that a ceiling judged: the one nearest to the verdict; the process peak without one."""
+    if variant.memory is None:
+        return None
+    readings = _readings(variant.memory)
+    for verdict in verdicts:
+        if verdict.gate.startswith("memory") and verdict.measured is not None and verdict.unit in _BYTES:
+            judged = verdict.measured * _BYTES[verdict.unit]
+            return min(readings, key=lambda reading: abs(reading.bytes - judged))
+    return readings[0]
+
+
+def first_turns(variant: VariantRecord, suite: Literal["canonical", "held-out"]) -> list[Reply]:
+    """The replies that count for accuracy; second turns have a gate of their own."""
+    return [reply for reply in variant.replies if reply.suite == suite and reply.turn == 1]
+
+
+def _row(variant: VariantRecord, verdicts: list[Verdict]) -> Row:
+    held_out = first_turns(variant, "held-out")
+    direct = [reply for reply in held_out if reply.label == "direct"]
+    tool = [reply for reply in held_out if reply.label == "tool"]
+    return Row(
+        variant=variant.name,
+        role=variant.role,
+        bits_per_weight=variant.bits_per_weight,
+        size_bytes=variant.size_bytes,
+        canonical=_proportion(first_turns(variant, "canonical"), lambda reply: reply.correct),
+        held_out=_proportion(held_out, lambda reply: reply.correct),
+        over_calls=_proportion(direct, lambda reply: reply.decision in ("call", "malformed")),
+        under_calls=_proportion(tool, lambda reply: reply.decision in ("answer", "empty")),
+        malformed=_proportion(held_out, lambda reply: reply.decision == "malformed"),
+        query=_measure(variant.latency.get(QUERY), fmean),
+        decode=_measure(variant.latency.get(DECODE), median),
+        prefill=_measure(variant.latency.get(PREFILL), median),
+        ttft_cold=_measure(variant.latency.get(TTFT_COLD), median),
+        ttft_warm=_measure(variant.latency.get(TTFT_WARM), median),
+        memory=judged_memory(variant, verdicts),
+        verdict=row_verdict(variant.role, verdicts),
+    )
+
+
+def _proportion(replies: list[Reply], counts: Callable[[Reply], bool]) -> Proportion | None:
+    if not replies:
+        return None
+    return Proportion.of(sum(counts(reply) for reply in replies), len(replies))
+
+
+def _measure(samples: Samples | None, summary: Callable[[tuple[float, ...]], float]) -> Measure | None:
+    if samples is None or not samples.values:
+        return None
+    return Measure(value=summary(samples.values), unit=samples.unit, samples=len(samples.values))
+
+
+def _readings(memory: Memory) -> list[MemoryReading]:
+    return [
+        MemoryReading(bytes=memory.process_peak_bytes, which="process_peak", kind=memory.process_peak_kind),
+        MemoryReading(bytes=memory.mlx_peak_bytes, which="mlx_peak", kind="MLX allocator"),
+        MemoryReading(bytes=memory.mlx_active_bytes, which="mlx_active", kind="MLX allocator"),
+    ]
+
+
+def _distance(verdict: Verdict) -> float:
+    if verdict.measured is None or verdict.limit is None:
+        return inf
+    return abs(verdict.measured - verdict.limit) / (abs(verdict.limit) or 1)
+
+
+def _gates(verdicts: list[Verdict]) -> str:
+    variants = list(dict.fromkeys(verdict.variant for verdict in worst_first(verdicts)))
+    names = ", ".join(variants[:6]) + (f" and {len(variants) - 6} more" if len(variants) > 6 else "")
+    return f"{len(verdicts)} gate{'s' if len(verdicts) != 1 else ''} on {names}"

@@ -1,0 +1,87 @@
+"""What a person sees in the terminal at the end of a run."""
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness import cells
+from harness.record import RunRecord, Verdict
+from harness.summary import Row, headline, is_failure, rows, worst_first
+from harness.visible import one_line, visible
+
+_STYLES = {
+    "FAIL": "bold red",
+    "CONTROL PASSED": "bold red",
+    "incomplete": "bold red",
+    "inconclusive": "yellow",
+    "xfail": "yellow",
+    "xpass": "cyan",
+    "pass": "green",
+    "control fails as it must": "green",
+    "not judged": "dim",
+}
+_CASES_SHOWN = 8
+
+
+def terminal(record: RunRecord, console: Console, out: Path = Path("reports/latest")) -> None:
+    """Print the table of variants, what failed (worst first), the verdict, and where the reports are."""
+    console.print(_table(record, rows(record)))
+    told = [verdict for verdict in record.verdicts if is_failure(verdict) or verdict.status == "inconclusive"]
+    for verdict in worst_first(told):
+        console.print(_verdict_lines(verdict))
+    for line in _expected(record):
+        console.print(line)
+    line = headline(record)
+    colour = "bold green" if line.startswith("PASS") else "bold yellow" if line.startswith("INC") else "bold red"
+    console.print(Text(visible(line), style=colour))
+    console.print(Text(f"Reports: {out / 'report.html'}, {out / 'report.md'}"), soft_wrap=True)
+
+
+def _table(record: RunRecord, found: list[Row]) -> Table:
+    title = Text(visible(f"{record.profile} on {record.environment.chip}"))
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1, 0, 0)
+    )
+    table.add_column("variant", overflow="fold", min_width=10)
+    for heading in ("bits/\nweight", "size", "held-out accuracy\n(95 % interval)", "a query", "decode", "memory"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold", min_width=6)
+    for row in found:
+        texts = [
+            *[cells.shown("bits/weight", row), cells.size(row.size_bytes)],
+            cells.proportion(row.held_out).replace(" (", "\n("),
+            *[cells.measure(found).replace(" (", "\n(") for found in (row.query, row.decode)],
+            cells.size(row.memory.bytes if row.memory else None),
+        ]
+        dim = [Text(visible(text), style="dim" if text == cells.NOT_MEASURED else "") for text in texts]
+        table.add_row(Text(visible(row.variant)), *dim, Text(row.verdict, style=_STYLES[row.verdict]))
+    return table
+
+
+def _expected(record: RunRecord) -> list[Text]:
+    """One line for each variant whose gates failed as expected, or passed although nobody asked for it."""
+    gates: dict[tuple[str, str], list[str]] = {}
+    for verdict in record.verdicts:
+        if verdict.status in ("xfail", "xpass") and not is_failure(verdict):
+            gates.setdefault((verdict.status, verdict.variant), []).append(verdict.gate)
+    return [
+        Text.assemble((f"{status} ", "yellow" if status == "xfail" else "cyan"), visible(f"{name}: {', '.join(found)}"))
+        for (status, name), found in gates.items()
+    ]
+
+
+def _verdict_lines(verdict: Verdict) -> Text:
+    style = "bold red" if is_failure(verdict) else "yellow"
+    text = Text.assemble((f"{verdict.status} ", style), visible(f"{verdict.variant} {verdict.gate}"))
+    if value := cells.against_limit(verdict):
+        text.append(visible(f": {value}"))
+    if verdict.detail:
+        text.append(f"\n    {one_line(verdict.detail, 300)}")
+    if verdict.failures:
+        named = ", ".join(one_line(case, 80) for case in verdict.failures[:_CASES_SHOWN])
+        rest = len(verdict.failures) - _CASES_SHOWN
+        text.append(f"\n    cases: {named}" + (f" and {rest:,} more" if rest > 0 else ""))
+    return text

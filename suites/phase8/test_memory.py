@@ -1,0 +1,12 @@
+"""Does every variant fit in memory?"""
+
+import pytest
+
+from harness import judge
+
+
+@pytest.mark.gate("memory")
+def test_memory_stays_below_the_ceiling(variant, memory, budgets, judged):
+    """Measured in a process that holds nothing else."""
+    verdict = judged(judge.memory(variant.name, variant.role, memory, budgets))
+    assert judge.is_good(verdict), verdict.detail

@@ -1,0 +1,12 @@
+"""Are the tool calls still the ones we recorded?"""
+
+import pytest
+
+from harness import judge
+
+
+@pytest.mark.gate("tool calls")
+def test_canonical_tool_calls_are_as_recorded(evidence, accepted_calls, judged):
+    """Parsed calls by name and normalised arguments; a lane without a record is new."""
+    verdict = judged(accepted_calls.judge(evidence))
+    assert judge.is_good(verdict), verdict.detail

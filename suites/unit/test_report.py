@@ -1,0 +1,270 @@
+"""What a person reads after a run."""
+
+import re
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from harness.charts import charts, training_chart
+from harness.markdown import LIMIT
+from harness.record import RunRecord
+from harness.report import html, markdown, terminal, write
+from harness.summary import rows
+from harness.visible import visible
+from suites.unit.records import canonical, environment, held_out, record, reply, samples, training, variant, verdict
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(1)></pre></details></style>"
+    "{{ 7*7 }} [bold]x[/nope] \x1b[31mred\x9b31m \u202egnp.exe שלום `tick` @everyone | pipe\n```\n# heading"
+)
+
+
+class Page(HTMLParser):
+    """The tags, attributes and text of a page as a browser would find them."""
+
+    def __init__(self, text: str) -> None:
+        """Parse the page."""
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        """Keep text."""
+        self.texts.append(data)
+
+
+def hostile_run() -> RunRecord:
+    """A run with hostile text in every place that a model, a user's file or a machine fills."""
+    evil = reply(HOSTILE, "direct", right=False, text=HOSTILE, query=HOSTILE, after_stop=HOSTILE, failure=HOSTILE)
+    failed = verdict(HOSTILE, HOSTILE, "fail", detail=HOSTILE, failures=(HOSTILE,), unit=HOSTILE, measured=1.0)
+    return record(
+        variants=(variant(HOSTILE, replies=(evil,), latency={"decode": samples(1.0, unit=HOSTILE, what=HOSTILE)}),),
+        verdicts=(failed,),
+        artefacts={HOSTILE: HOSTILE},
+        training=training(modules=(HOSTILE,), rung=HOSTILE),
+        profile_description=HOSTILE,
+        lane=HOSTILE,
+    )
+
+
+def printed(run: RunRecord, width: int = 140) -> str:
+    """What the terminal shows, control sequences included."""
+    out = StringIO()
+    terminal(run, Console(file=out, width=width, force_terminal=True), Path("reports/latest"))
+    return out.getvalue()
+
+
+def bare(text: str) -> str:
+    """Terminal text without the colours that rich adds."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def test_hostile_output_stays_text_in_html() -> None:
+    """No tag, no attribute and no control character of a reply reaches the page."""
+    text = html(hostile_run())
+    page = Page(text)
+    assert not {"script", "img", "iframe", "link"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "<script>alert(1)</script><img src=x onerror=alert(1)></pre>" in "".join(page.texts)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_hostile_output_does_not_unbalance_the_page() -> None:
+    """A reply that closes tags closes none of ours."""
+    text = html(hostile_run())
+    for tag in ("details", "pre", "table", "style", "figure"):
+        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>")
+
+
+def test_a_reply_is_shown_next_to_its_parsed_call_and_failure() -> None:
+    """Raw text and what was read from it belong together."""
+    broken = reply("broken", decision="malformed", text="raw reply", failure="bad JSON")
+    text = html(record(variants=(variant(replies=(broken, reply("fine"))),)))
+    assert text.index("bad JSON") < text.index("raw reply")
+    assert "&#34;name&#34;: &#34;run_command&#34;" in text
+
+
+def test_the_page_asks_for_nothing_from_outside() -> None:
+    """One file that works offline and runs no script."""
+    page = Page(html(record()))
+    links = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
+    assert all(value and value.startswith("#") for value in links)
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+    assert "script" not in page.tags
+
+
+def test_the_page_shows_the_verdict_before_anything_else() -> None:
+    """The first heading is the outcome."""
+    text = html(record(verdicts=(verdict(status="fail"),)))
+    assert re.search(r"<h1>(.*?)</h1>", text)[1].startswith("FAIL")
+    assert text.index("<h1>") < text.index("<table")
+
+
+def test_a_gate_that_did_not_judge_a_variant_says_so_in_the_matrix() -> None:
+    """An empty cell would read like a pass."""
+    text = html(record(variants=(variant("a"), variant("b")), verdicts=(verdict("a"),)))
+    assert "not judged" in text[text.index("Variants and gates") : text.index("Measures")]
+
+
+def test_ids_in_the_page_are_unique() -> None:
+    """Several charts in one page must not share clip paths or markers."""
+    ids = [value for name, value in Page(html(record())).attributes if name == "id"]
+    assert ids
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_record_gives_the_same_bytes() -> None:
+    """A report without a change is a diff without a change."""
+    assert html(record()) == html(record())
+    assert markdown(record()) == markdown(record())
+
+
+@pytest.mark.parametrize("show", [html, markdown, printed])
+def test_a_missing_measurement_is_shown_as_not_measured(show) -> None:
+    """Never as 0."""
+    text = bare(show(record(variants=(variant(latency={}, memory=None, replies=()),))))
+    assert "not measured" in text
+    assert "0/0" not in text
+    assert "0.0 MB" not in text
+
+
+def test_markdown_begins_with_the_verdict_and_the_worst_news() -> None:
+    """A reader who stops after ten lines knows what is broken."""
+    near = verdict(gate="near-gate", status="fail", measured=0.9, limit=1.0)
+    far = verdict(gate="far-gate", status="fail", measured=0.1, limit=1.0)
+    text = markdown(record(verdicts=(verdict(gate="fine-gate"), near, far)))
+    assert text.startswith("# FAIL")
+    assert text.index("far-gate") < text.index("near-gate") < text.index("## Measures")
+
+
+def test_markdown_shows_failing_cases_with_their_replies() -> None:
+    """Which prompt, what was expected, what came."""
+    run = record(
+        variants=(variant(replies=canonical(0)),), verdicts=(verdict(status="fail", failures=("view-functions",)),)
+    )
+    text = markdown(run)
+    assert "`view-functions`: tool expected, found answer" in text
+    assert "Dependency injection hands an object what it needs." in text
+
+
+def test_markdown_is_short_enough_to_post_with_5000_long_failing_replies() -> None:
+    """The limit of a comment is 65,536 characters; what is left out is counted."""
+    cases = [f"case-{i}" for i in range(5000)]
+    replies = tuple(reply(case, right=False, suite="held-out", text="`<|>`" * 2000) for case in cases)
+    failed = [verdict(gate=f"gate-{i}", status="fail", detail="<*>" * 500, failures=tuple(cases)) for i in range(300)]
+    text = markdown(record(variants=(variant(replies=replies),), verdicts=tuple(failed)))
+    assert len(text) < LIMIT
+    assert re.search(r"[\d,]+ more; report.html has all of them", text)
+
+
+def test_markdown_is_short_enough_to_post_when_everything_is_long() -> None:
+    """No part of the report may eat the room of another, and every escape counts."""
+    names = [f"{i}" + "<" * 600 for i in range(120)]
+    every = [verdict(name, name, status, detail="*" * 900) for name in names for status in ("xfail", "missing")]
+    versions = {name: name for name in names}
+    run = record(
+        variants=tuple(variant(name, replies=held_out(1, 1)) for name in names),
+        verdicts=tuple(every),
+        profile_description="<" * 5000,
+        environment=environment(versions=versions, chip="<" * 5000),
+        lane="<" * 5000,
+    )
+    text = markdown(run)
+    assert len(text) < LIMIT
+    assert "## How each number is defined" in text
+
+
+def test_markdown_shows_the_turn_that_went_wrong() -> None:
+    """Both turns of a conversation have one case name; the right one explains nothing."""
+    first = reply("two-turns", "tool")
+    second = reply("two-turns", "direct", right=False, turn=2, text="calls once more")
+    failed = verdict(gate="second turn", status="fail", failures=("two-turns",))
+    assert "calls once more" in markdown(record(variants=(variant(replies=(first, second)),), verdicts=(failed,)))
+
+
+def test_hostile_output_stays_text_in_markdown() -> None:
+    """No tag, no mention, no heading and no table cell comes out of a reply."""
+    text = markdown(hostile_run())
+    outside_code = re.sub(r"`[^`\n]*`", "", re.sub(r"\\[^\w\s]", "", text))  # escaped signs are text
+    assert not re.search(r"<(script|img|/pre)", outside_code)
+    assert "@everyone" not in outside_code
+    assert "\n# heading" not in text
+    assert "\x1b" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+
+
+def test_markdown_names_what_was_not_applicable() -> None:
+    """A check that was left out is printed by name."""
+    text = markdown(record(verdicts=(verdict(), verdict(gate="second turns", status="not applicable"))))
+    assert "**not applicable** `fused-5bit` second turns" in text
+
+
+def test_the_terminal_prints_failures_and_where_the_reports_are() -> None:
+    """The table, the failing gate with its detail, the verdict, the path."""
+    failed = verdict(status="fail", measured=0.6, limit=1.0, unit="share", detail="two cases lost", failures=("a", "b"))
+    text = bare(printed(record(verdicts=(failed,))))
+    assert "fail fused-5bit held-out: 60.0 %, limit 100.0 %" in text
+    assert text.index("two cases lost") < text.index("cases: a, b") < text.index("FAIL: 1 gate")
+    assert str(Path("reports/latest/report.html")) in text
+
+
+def test_hostile_output_cannot_colour_or_break_the_terminal() -> None:
+    """Neither rich markup nor escape sequences act."""
+    text = printed(hostile_run())
+    assert "\x1b[31mred" not in text
+    assert "\x9b" not in text
+    assert "\u202e" not in text
+    assert "[bold]x[/nope]" in " ".join(bare(text).split())
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_terminal_never_cuts_a_number(width: int) -> None:
+    """A narrow window folds cells; an ellipsis would hide digits."""
+    assert "…" not in printed(record(), width)
+
+
+def test_charts_leave_out_variants_without_bits_and_name_them() -> None:
+    """A variant must not disappear without a word."""
+    found = charts(rows(record(variants=(variant(), variant("fused-float", bits_per_weight=None)))))
+    assert all("fused-float" in chart.caption and "fused-float" not in chart.svg for chart in found)
+
+
+def test_charts_are_svg_whose_text_is_text_in_the_colour_of_the_page() -> None:
+    """Readable in light and in dark, searchable, and without a background."""
+    for chart in [*charts(rows(record())), training_chart(training())]:
+        ElementTree.fromstring(chart.svg)
+        assert "<text" in chart.svg
+        assert "currentColor" in chart.svg
+        assert "#ffffff" not in chart.svg
+
+
+def test_nothing_measured_gives_no_chart_but_a_caption() -> None:
+    """An empty chart would look like zeros."""
+    found = charts(rows(record(variants=(variant(replies=(), latency={}, memory=None),))))
+    assert all(chart.svg == "" and "fused-5bit" in chart.caption for chart in found)
+
+
+def test_write_puts_both_reports_in_place_and_leaves_nothing_else(tmp_path: Path) -> None:
+    """Files are moved into place whole."""
+    out = tmp_path / "new" / "latest"
+    write(record(), out)
+    write(record(), out)
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.md"]
+
+
+def test_visible_keeps_letters_of_every_script_and_shows_what_would_act() -> None:
+    """Hebrew and emoji stay, escape and override become signs."""
+    assert visible("שלום 👩‍💻\n\tx") == "שלום 👩‍💻\n\tx"
+    assert visible("\x1b\u202e\ud800") == "⟨U+001B⟩⟨U+202E⟩⟨U+D800⟩"
