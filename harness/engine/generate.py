@@ -7,13 +7,13 @@ of 64 rows takes two thirds of the time on a CPU.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonpath
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import stream_generate
 from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import common_prefix_len
 
 Progress = Callable[[int], None]
 
@@ -91,9 +91,15 @@ def _batch(
     return [Generated(tokens=tuple(t), finish=f) for t, f in zip(written, finish, strict=True)]
 
 
+def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, short of the whole of the shortest."""
+    shortest = min(len(prompt) for prompt in prompts)
+    return min(shortest - 1, *(common_prefix_len(prompts[0], prompt) for prompt in prompts))
+
+
 def _prefill_shared(model: nn.Module, prompts: list[list[int]]) -> tuple[list[BatchKVCache], list[list[int]]]:
     """Caches that hold the common prefix of all prompts, and what is left of each prompt (at least one token)."""
-    shared = min(len(commonpath(prompts)), min(len(p) for p in prompts) - 1)
+    shared = shared_prefix(prompts)
     single = make_prompt_cache(model)
     if shared:
         model(mx.array([prompts[0][:shared]]), cache=single)

@@ -9,13 +9,14 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonpath
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
+
+from harness.engine.generate import shared_prefix
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class WarmPrompts:
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
         self.model = model
-        self.shared = min(len(commonpath(list(prompts))), min(len(p) for p in prompts) - 1)
+        self.shared = shared_prefix(prompts)
         self._cache = make_prompt_cache(model)
         if self.shared:
             model(mx.array([list(prompts[0])[: self.shared]]), cache=self._cache)

@@ -49,7 +49,7 @@ def test_a_control_fails_discrimination(evidence, judged):
 
 
 @pytest.mark.gate("control")
-@pytest.mark.parametrize("variant_name", SYNTHETIC_CONTROLS, scope="session")
+@pytest.mark.parametrize("control_name", SYNTHETIC_CONTROLS, scope="session")
 def test_a_synthetic_control_fails_discrimination(synthetic_evidence, judged):
     """Always calling and never calling are both caught, in every run."""
     verdict = judged(judge.control(synthetic_evidence))
