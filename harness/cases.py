@@ -56,8 +56,10 @@ def read_tools(located: Located) -> Tools:
         tools = json.loads(path.read_text(encoding="utf-8"))
         for tool in tools:
             _ = tool["function"]["name"], tool["function"]["parameters"]["properties"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path}: not a list of function schemas: {error!r}") from error
+    if not tools or not isinstance(tools, list):
+        raise InvalidInput(f"{path}: not a list of function schemas: found {tools!r}; at least one tool is needed")
     return tools
 
 
@@ -76,7 +78,7 @@ def canonical_cases(located: Located, tools: Tools) -> list[Case]:
     """
     path = find_case_file(located, located.profile.queries.canonical)
     queries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
             try:
                 queries.append(Query.model_validate_json(line))
@@ -103,12 +105,17 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
     """Cases from the held-out rows: each row's first reply, and what follows up to ``second_turns`` tool results.
 
     A row's label is what its own first assistant turn does, so files made elsewhere need no labels.
+    Only results that the row itself answers are asked about.
+
+    Raises:
+        InvalidInput: a malformed row, or a first assistant turn that is a malformed call.
     """
     first, second = [], []
     for index, row in enumerate(read_rows(path)):
         messages = row["messages"]
         turn = [message["role"] for message in messages].index("assistant")
-        label: Label = "tool" if _calls(messages[turn], style, row.get("tools") or tools) else "direct"
+        known = row.get("tools") or tools
+        label = _label(messages[turn], style, known, f"{path}: conversation {index + 1}")
         query = next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
         case = Case(
             id=f"row-{index:03d}",
@@ -119,18 +126,31 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
             messages=tuple(messages[:turn]),
         )
         first.append(case)
-        if label == "tool" and _goes_on(messages, turn):
+        if label == "tool" and _is_answered(messages, turn, style, known):
             after = tuple(messages[: turn + 2])
             second.append(case.model_copy(update={"turn": 2, "label": "direct", "messages": after}))
     return first + _spread(second, second_turns)
 
 
-def _calls(message: Row, style: Format, tools: Tools) -> bool:
-    return bool(message.get("tool_calls")) or bool(parse_reply(message.get("content") or "", style, tools).calls)
+def _label(message: Row, style: Format, tools: Tools, where: str) -> Label:
+    """What an assistant's message does; one that no reply could match is no label."""
+    if message.get("tool_calls"):
+        return "tool"
+    parsed = parse_reply(message["content"], style, tools)
+    if parsed.failure:
+        raise InvalidInput(
+            f"{where}: the assistant's first message looks like a tool call but is none in format {style!r}: "
+            f"{parsed.failure}: {parsed.detail}. Correct it, or set prompting.format and prompting.tools to fit it"
+        )
+    return "tool" if parsed.calls else "direct"
 
 
-def _goes_on(messages: list[Row], turn: int) -> bool:
-    return [message["role"] for message in messages[turn + 1 : turn + 3]] == ["tool", "assistant"]
+def _is_answered(messages: list[Row], turn: int, style: Format, tools: Tools) -> bool:
+    """Whether a call is followed by its result and an answer, not by another call."""
+    if [message["role"] for message in messages[turn + 1 : turn + 3]] != ["tool", "assistant"]:
+        return False
+    last = messages[turn + 2]
+    return not last.get("tool_calls") and parse_reply(last["content"], style, tools).decision == "answer"
 
 
 def _spread(cases: list[Case], count: int) -> list[Case]:

@@ -5,24 +5,27 @@ same rows give the same bytes.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
 from itertools import cycle
 from math import log2
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.record import TrainingRecord
 from harness.summary import Measure, Row
 from harness.visible import visible
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 _INK = "#010203"  # stands for currentColor, a name that matplotlib does not know
 _COLOURS = ("#3b82c4", "#c2703d", "#2f8f5b", "#a45cc0", "#b8860b", "#c74a6b", "#2a94a0", "#7d7f86")
 _MARKERS = {"production": "o", "candidate": "s", "control": "X"}
 _TICKS = (2, 3, 4, 5, 6, 8, 16, 32)
 _APART = 0.07  # octaves between points of the same width
-_STYLE = {
+_STYLE: "dict[RcKeyType, str | int | bool]" = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -130,7 +133,7 @@ def _dodged(points: Sequence[Point]) -> list[tuple[float, Point]]:
 
 
 @contextmanager
-def _axes(title: str) -> Iterator[tuple[Any, list[str]]]:
+def _axes(title: str) -> Generator[tuple[Any, list[str]]]:
     """Axes to draw on, and a list that holds the finished SVG afterwards."""
     import matplotlib  # slow to import, and only a finished run needs it
     from matplotlib.figure import Figure
@@ -171,7 +174,8 @@ def _mean(found: Measure | None) -> tuple[float, float, float] | None:
 
 
 def _memory(row: Row) -> tuple[float, float, float] | None:
-    return (row.memory.bytes / 1e9,) * 3 if row.memory else None
+    used = row.memory.bytes / 1e9 if row.memory else None
+    return (used, used, used) if used is not None else None
 
 
 def _unit(rows: Sequence[Row], measure: str, otherwise: str) -> str:

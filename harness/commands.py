@@ -65,8 +65,8 @@ def data(options: argparse.Namespace) -> int:
     path = flow.path(flow.corpus)
     found = read_corpus_record(path)
     _CONSOLE.print(
-        f"{found.train + found.valid + found.test} examples: {found.train} train, {found.valid} valid, {found.test} test; "
-        f"{found.tool_share:.1%} call a tool, {1 - found.tool_share:.1%} answer directly; "
+        f"{found.train + found.valid + found.test} examples: {found.train} train, {found.valid} valid, "
+        f"{found.test} test; {found.tool_share:.1%} call a tool, {1 - found.tool_share:.1%} answer directly; "
         f"longest row {found.longest_row_tokens} of {found.row_tokens} tokens\n{path}",
         highlight=False,
         soft_wrap=True,

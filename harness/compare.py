@@ -137,15 +137,15 @@ def _accuracy(a: VariantRecord, b: VariantRecord) -> AccuracyChange | None:
     right_a, right_b = ({_key(r): r.correct for r in replies} for replies in (replies_a, replies_b))
     counts = (sum(r.correct for r in replies_a), len(replies_a), sum(r.correct for r in replies_b), len(replies_b))
     points = (counts[2] / counts[3] - counts[0] / counts[1]) * 100
-    shares = {"a": Proportion.of(*counts[:2]), "b": Proportion.of(*counts[2:])}
+    share_a, share_b = Proportion.of(*counts[:2]), Proportion.of(*counts[2:])
     if right_a.keys() != right_b.keys() or len(right_a) != counts[1] or len(right_b) != counts[3]:
         found = newcombe(counts[2], counts[3], counts[0], counts[1])
         interval = Interval(low=found.low * 100, high=found.high * 100, method=found.method)
-        return AccuracyChange(**shares, points=points, paired=False, interval=interval)
+        return AccuracyChange(a=share_a, b=share_b, points=points, paired=False, interval=interval)
     lost = tuple(key[0] for key in right_a if right_a[key] and not right_b[key])
     gained = tuple(key[0] for key in right_a if right_b[key] and not right_a[key])
     p = mcnemar(len(lost), len(gained))
-    return AccuracyChange(**shares, points=points, paired=True, mcnemar_p=p, lost=lost, gained=gained)
+    return AccuracyChange(a=share_a, b=share_b, points=points, paired=True, mcnemar_p=p, lost=lost, gained=gained)
 
 
 def _key(reply: Reply) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ from harness.frozen import Frozen
 from harness.mining import tool_examples
 from harness.profile import ROOT, MinedCorpus, Prompting
 from harness.sources import Sources
-from harness.splits import NAMES, divide, quotas
+from harness.splits import KINDS, NAMES, divide, quotas
 
 CANONICAL = ROOT / "data" / "cases" / "canonical.jsonl"
 # What the canonical queries are about: nothing near it may be trained on.
@@ -74,7 +74,7 @@ def select(
     fitting = [example for example in pool if fits(messages(example, prompting, tools))]
     wanted = quotas(corpus.examples, corpus.tool_share)
     found, fit = (Counter(example.kind for example in examples) for examples in (pool, fitting))
-    needed = {kind: sum(getattr(quota, kind) for quota in wanted.values()) for kind in ("tool", "direct")}
+    needed = {kind: sum(getattr(quota, kind) for quota in wanted.values()) for kind in KINDS}
     if any(fit[kind] < count for kind, count in needed.items()):
         counts = "; ".join(f"{k}: {found[k]} found, {fit[k]} fit, {n} needed" for k, n in needed.items())
         raise InvalidInput(

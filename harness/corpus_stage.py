@@ -72,7 +72,8 @@ def pool_texts(pool: Path) -> Iterator[str]:
     """The texts of a pool artefact, to train a tokenizer on."""
     from harness import corpus
 
-    return corpus.pool_texts(_read_pool(pool))
+    yield from ["system\n", "user\n", "assistant\n", "tool\n"] * 1000  # so that a role's name is one token
+    yield from corpus.pool_texts(_read_pool(pool))
 
 
 def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path, Path] | None, out: Path) -> None:
@@ -106,15 +107,23 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
 
 
 def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "list[Row]":
-    """The training queries answered directly, calls and results left out: what ``pocket``'s base learns."""
-    from harness.engine.chat import read_tokenizer, stop_ids, training_row
+    """What ``pocket``'s base learns: in a chat it only ever answers; of calls it has read as plain text.
+
+    Every training query is answered directly, its call and result left out. Beside it
+    stand queries and calls as text outside any conversation, as a pretrained model
+    has read command lines long before it is taught to use them.
+    """
+    from harness.engine.chat import read_tokenizer, stop_ids, text_row, training_row
 
     tokenizer = read_tokenizer(tokenizer_folder)
     stops = stop_ids(tokenizer, located.profile.prompting.stop_sequences)
     rows = []
     for row in read_rows(corpus / "train.jsonl"):
-        asked = [message for message in row["messages"] if message["role"] in ("system", "user")]
-        rows.append(training_row(tokenizer, [*asked, row["messages"][-1]], stops))
+        messages = row["messages"]
+        asked = [message for message in messages if message["role"] in ("system", "user")]
+        rows.append(training_row(tokenizer, [*asked, messages[-1]], stops))
+        if messages[-2]["role"] == "tool":
+            rows.append(text_row(tokenizer, "\n".join(message["content"] for message in messages[-4:])))
     return rows
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from harness.profile import ROOT, Located
 from harness.store import file_sha256
 
 _HASHES = ROOT / "build" / "file-hashes.json"
+_HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+_PARTS = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # .txt: a tokenizer's merges and vocabulary
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def external_folder(located: Located, name: str) -> External:
     folder = located.resolve(name)
     if folder.is_dir():
         return External(name, folder_key(folder), lambda: folder)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not _HUB_ID.fullmatch(name):
         raise InvalidInput(f"{located.path}: {name!r}: no such folder ({folder}), and not a hub id like owner/model")
     return External(name, f"hub-{hashlib.sha256(name.encode()).hexdigest()[:12]}", lambda: _download(name))
 
@@ -44,9 +47,7 @@ def folder_key(folder: Path) -> str:
     """
     known = json.loads(_HASHES.read_text(encoding="utf-8")) if _HASHES.is_file() else {}
     parts, fresh = [], False
-    for path in sorted(
-        p for p in folder.iterdir() if p.is_file() and p.suffix in {".safetensors", ".json", ".jinja", ".model"}
-    ):
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _PARTS):
         stat = path.stat()
         stamp = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
         if stamp not in known:

@@ -53,7 +53,9 @@ _BLOCK = {
     "hermes": re.compile(r"<tool_call>(.*?)(</tool_call>|\Z)", re.DOTALL),
     "qwen3-coder": re.compile(r"<tool_call>(.*?)(</tool_call>|\Z)", re.DOTALL),
 }
-_BARE = re.compile(r'^\s*\{\s*"name"\s*:|<function=|^\s*```\w*\s*\n\s*\{\s*"name"\s*:|<tool_call>', re.MULTILINE)
+_BARE = re.compile(
+    r'^\s*\{\s*"name"\s*:|```\w*\s*\{\s*"name"\s*:|"arguments"\s*:\s*\{|<function=|<tool_call>', re.MULTILINE
+)
 
 
 def opening(style: Format) -> str:
@@ -69,17 +71,17 @@ def render_call(call: Call, style: Format) -> str:
     """
     payload = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
     if style == "fenced":
-        text = f"```json\n{payload}\n```"
+        body, text = payload, f"```json\n{payload}\n```"
     elif style == "hermes":
-        text = f"<tool_call>\n{payload}\n</tool_call>"
+        body, text = payload, f"<tool_call>\n{payload}\n</tool_call>"
     else:
         parameters = "".join(
             f"<parameter={key}>\n{value if isinstance(value, str) else json.dumps(value)}\n</parameter>\n"
             for key, value in call.arguments.items()
         )
-        text = f"<tool_call>\n<function={call.name}>\n{parameters}</function>\n</tool_call>"
-    blocks = _BLOCK[style].findall(text)
-    carried = len(blocks) == 1 and bool(blocks[0][1])
+        body = f"<function={call.name}>\n{parameters}</function>"
+        text = f"<tool_call>\n{body}\n</tool_call>"
+    carried = [found.strip() for found, _ in _BLOCK[style].findall(text)] == [body]
     if style == "qwen3-coder":
         values = [v for v in call.arguments.values() if isinstance(v, str)]
         carried = carried and not any("</parameter>" in v or "</function>" in v or v.lower() == "null" for v in values)
@@ -115,7 +117,7 @@ def parse_reply(text: str, style: Format, tools: Tools, *, finished: bool = True
             return Parsed(failure="bad JSON" if finished else "truncated", detail="block is not closed")
         try:
             call = _read(body.strip(), style, tools)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             return Parsed(failure="bad JSON", detail=str(error)[:200])
         if problem := _misfit(call, tools):
             return problem
@@ -129,6 +131,10 @@ def _read(body: str, style: Format, tools: Tools) -> Call:
     if style == "qwen3-coder":
         from mlx_lm.tool_parsers.qwen3_coder import parse_tool_call  # heavy: imports mlx_lm
 
+        import harness.engine  # noqa: F401  # the fast BLAS must be loaded before mlx_lm loads MLX
+
+        if body.count("</function>") != 1:
+            raise ValueError("a block holds exactly one function")
         raw = parse_tool_call(body, tools)
     else:
         raw = json.loads(body)

@@ -168,7 +168,7 @@ def _matcher(pattern: Pattern, tree: SourceTree) -> Callable[[str], list[tuple[i
         if (needle not in text) if needle is not None else not regex.search(text):
             return []
         lines = enumerate(tree.lines(path), start=1)
-        if is_needle:
+        if is_needle and needle is not None:
             return [(number, line) for number, line in lines if needle in line]
         return [(number, line) for number, line in lines if (not needle or needle in line) and regex.search(line)]
 

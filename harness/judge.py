@@ -1,7 +1,8 @@
 """The gates: measurements and limits in, verdicts out. No clock, no files, no model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
+from typing import Literal
 
 from harness.cases import Case
 from harness.formats import Call
@@ -103,17 +104,18 @@ def control(evidence: Evidence) -> Verdict:
     """
     strict = evidence.model_copy(update={"role": "production"})
     judged = [canonical(strict), held_out(strict)]
-    common = {"variant": evidence.variant, "role": "control", "gate": "control"}
     if missing := [verdict for verdict in judged if verdict.status == "missing"]:
-        return Verdict(**common, status="missing", detail=missing[0].detail)
+        return _missing(evidence.variant, "control", "control", missing[0].detail)
     measured = [verdict for verdict in judged if verdict.measured is not None]
     if not measured:
-        return Verdict(**common, status="missing", detail="there are no prompts that it could fail")
+        return _missing(evidence.variant, "control", "control", "there are no prompts that it could fail")
     caught = any(verdict.status == "fail" for verdict in measured)
     worst = min(measured, key=lambda verdict: verdict.measured or 0.0)
     verb = "fails discrimination, as it must" if caught else "PASSES discrimination: the gate cannot tell it apart"
     return Verdict(
-        **common,
+        variant=evidence.variant,
+        role="control",
+        gate="control",
         status="pass" if caught else "fail",
         measured=worst.measured,
         samples=worst.samples,
@@ -123,17 +125,23 @@ def control(evidence: Evidence) -> Verdict:
     )
 
 
-def agreement(replies: Sequence[Reply], timed: dict[str, Sequence[int]]) -> Agreement:
+def agreement(replies: Sequence[Reply], timed: Mapping[str, Sequence[int]]) -> Agreement:
     """Compare the judged replies with those that the shipped kernels gave to the same canonical queries.
+
+    A query that has only one of the two counts as different; where nothing was timed, nothing is compared.
 
     Args:
         replies: what discrimination was judged on.
         timed: the tokens of the timed reply for each canonical case id.
     """
     judged = {reply.case: reply.tokens for reply in replies if reply.suite == "canonical"}
-    compared = sorted(set(judged) & set(timed))
-    differing = tuple(case for case in compared if tuple(judged[case]) != tuple(timed[case]))
-    return Agreement(same=len(compared) - len(differing), compared=len(compared), differing=differing)
+    if not timed:
+        return Agreement(same=0, compared=0, differing=())
+    cases = sorted(judged.keys() | timed.keys())
+    differing = tuple(
+        case for case in cases if case not in judged or case not in timed or tuple(judged[case]) != tuple(timed[case])
+    )
+    return Agreement(same=len(cases) - len(differing), compared=len(cases), differing=differing)
 
 
 def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdict:
@@ -200,9 +208,12 @@ def decode_ratio(
     if "token_s" not in latency or "token_s" not in reference:
         return _missing(variant, role, gate, "the fixed work was not timed")
     mine, other = latency["token_s"].values, reference["token_s"].values
+    if min(len(mine), len(other)) < 2:
+        return _missing(variant, role, gate, f"{len(mine)} and {len(other)} tokens were timed; an interval needs 2")
     ratio, interval = ratio_of_medians(mine, other)
     limit = budget.max_decode_ratio
-    status = _status(role, interval.high <= limit) if interval.high <= limit or interval.low > limit else "inconclusive"
+    decided = interval.high <= limit or interval.low > limit or role == "control"
+    status = _status(role, interval.high <= limit) if decided else "inconclusive"
     return Verdict(
         variant=variant,
         role=role,
@@ -213,15 +224,18 @@ def decode_ratio(
         unit=f"x {budget.relative_to}",
         samples=len(mine),
         interval=interval,
-        detail=f"median s/token is {ratio:.2f} ({interval.low:.2f}-{interval.high:.2f}) x {budget.relative_to}, limit {limit:.2f}",
+        detail=f"median s/token is {ratio:.2f} ({interval.low:.2f}-{interval.high:.2f}) x {budget.relative_to}, "
+        f"limit {limit:.2f}",
     )
 
 
 def memory(variant: str, role: Role, found: Memory | None, budgets: Budgets) -> Verdict:
     """The judged one of three memory numbers against the variant's ceiling."""
+    budget = budgets.memory
+    if budget is None:
+        return _not_applicable(variant, role, "memory", "the profile sets no ceiling")
     if found is None:
         return _missing(variant, role, "memory", "memory was not measured")
-    budget = budgets.memory
     limit = budget.variants_gb.get(variant, budget.ceiling_gb)
     used = getattr(found, f"{budget.judged}_bytes") / GB
     name = found.process_peak_kind if budget.judged == "process_peak" else budget.judged.replace("_", " ")
@@ -252,14 +266,18 @@ def canonical_calls(replies: Sequence[Reply]) -> dict[str, list[Call]]:
     return {r.case: [call.normalised() for call in r.calls] for r in replies if r.suite == "canonical"}
 
 
-def outcome(verdicts: Sequence[Verdict]) -> tuple[int, tuple[str, ...]]:
-    """The exit code of a run and the reasons for it: 0 fine, 1 failed or nothing judged, 3 inconclusive."""
+def outcome(verdicts: Sequence[Verdict]) -> tuple[Literal[0, 1, 3], tuple[str, ...]]:
+    """The exit code of a run and the reasons for it: 0 fine, 1 failed or nothing judged, 3 inconclusive.
+
+    A candidate cannot fail a run, so one that is inconclusive does not hold it up either.
+    """
     if not verdicts:
         return 1, ("nothing was judged",)
     bad = tuple(f"{v.variant}: {v.gate}: {v.status}: {v.detail}" for v in verdicts if v.status in BAD)
     if bad:
         return 1, bad
-    unsure = tuple(f"{v.variant}: {v.gate}: {v.detail}" for v in verdicts if v.status == "inconclusive")
+    open_ones = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
+    unsure = tuple(f"{v.variant}: {v.gate}: {v.detail}" for v in open_ones)
     return (3, unsure) if unsure else (0, ())
 
 

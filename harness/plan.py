@@ -1,6 +1,7 @@
 """What a run would do: each stage, whether it is built, what it takes, and whether this machine qualifies."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness.errors import InvalidInput
@@ -90,11 +91,11 @@ def estimated_peak_gb(profile: Profile, step: Step) -> float:
 def show(flow: Flow, console: Console, only: list[str] | None = None) -> bool:
     """Print the plan; whether this machine qualifies."""
     profile = flow.profile
-    table = Table(title=f"Plan of profile {profile.name}: {profile.description}", title_justify="left")
+    table = Table(title=escape(f"Plan of profile {profile.name}: {profile.description}"), title_justify="left")
     for name in ("stage", "artefact", "state", "peak memory, about", "disk"):
         table.add_column(name, justify="right" if name.startswith(("peak", "disk")) else "left")
     for stage in plan(flow, only):
-        table.add_row(stage.stage, stage.key, stage.state, f"{stage.peak_gb:.1f} GB", f"{stage.disk_gb:.2f} GB")
+        table.add_row(escape(stage.stage), stage.key, stage.state, f"{stage.peak_gb:.1f} GB", f"{stage.disk_gb:.2f} GB")
     console.print(table)
     here, needs = this_machine(), profile.needs
     console.print(

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from harness.errors import InvalidInput
 from harness.frozen import Frozen
@@ -19,8 +19,23 @@ GroupSize = Literal[32, 64, 128]
 Role = Literal["production", "candidate", "control"]
 Format = Literal["fenced", "hermes", "qwen3-coder"]
 Share = Annotated[float, Field(ge=0, le=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
 
 VARIANT_ALIASES = {"fused-f16": "fused-float"}
+
+
+def canonical_name(variant: str) -> str:
+    """The name of a variant with aliases resolved."""
+    return VARIANT_ALIASES.get(variant, variant)
+
+
+def _canonical_keys(table: dict[str, Any]) -> dict[str, Any]:
+    return {canonical_name(name): value for name, value in table.items()}
+
+
+VariantName = Annotated[str, AfterValidator(canonical_name)]
+VariantRoles = Annotated[dict[str, Role], AfterValidator(_canonical_keys)]
+VariantLimits = Annotated[dict[str, PositiveFloat], AfterValidator(_canonical_keys)]
 
 
 class GgufBase(Frozen):
@@ -137,7 +152,7 @@ class Fuse(Frozen):
 class ReadyModel(Frozen):
     """A model folder that was made elsewhere and is judged as it is."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[VariantName, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     path: str
     role: Role
 
@@ -146,23 +161,23 @@ class Queries(Frozen):
     """The hand-written queries, JSONL below ``data/cases/`` or beside the profile."""
 
     canonical: str = "canonical.jsonl"
-    second_turns: PositiveInt
+    second_turns: PositiveInt = 16
 
 
 class LatencyWork(Frozen):
     """Fixed work that gives rates: tokens, and rounds of it."""
 
-    prefill_tokens: PositiveInt
-    decode_tokens: Annotated[int, Field(ge=2)]
-    rounds: PositiveInt
+    prefill_tokens: PositiveInt = 32
+    decode_tokens: Annotated[int, Field(ge=2)] = 16
+    rounds: PositiveInt = 5
 
 
 class LatencyBudget(Frozen):
     """Absolute limits hold on the reference machine, the ratio to ``relative_to`` elsewhere."""
 
     reference_machine: str | None = None
-    seconds_per_query: dict[str, PositiveFloat] = {}
-    relative_to: str | None = None
+    seconds_per_query: VariantLimits = {}
+    relative_to: VariantName | None = None
     max_decode_ratio: PositiveFloat | None = None
 
     @model_validator(mode="after")
@@ -179,26 +194,26 @@ class MemoryBudget(Frozen):
 
     judged: Literal["mlx_active", "mlx_peak", "process_peak"]
     ceiling_gb: PositiveFloat
-    variants_gb: dict[str, PositiveFloat] = {}
+    variants_gb: VariantLimits = {}
 
 
 class Budgets(Frozen):
     """The limits of the gates. Shares are of prompts, between 0 and 1."""
 
-    canonical: Share
-    held_out: Share
-    max_over_calls: Share
-    max_under_calls: Share
-    second_turn: Share
-    latency: LatencyBudget
-    memory: MemoryBudget
+    canonical: Share = 1.0
+    held_out: Share = 0.9
+    max_over_calls: Share = 0.15
+    max_under_calls: Share = 0.1
+    second_turn: Share = 0.9
+    latency: LatencyBudget = LatencyBudget()
+    memory: MemoryBudget | None = None
 
 
 class Needs(Frozen):
     """What a machine must have to run this profile."""
 
-    memory_gb: PositiveFloat
-    disk_gb: PositiveFloat
+    memory_gb: PositiveFloat = 2.0
+    disk_gb: PositiveFloat = 1.0
     fast_quantised_kernels: bool = False
 
 
@@ -206,19 +221,19 @@ class Profile(Frozen):
     """Everything one run needs to know. See ``data/profiles/`` for the four that are shipped."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    description: str
-    needs: Needs
+    description: str = ""
+    needs: Needs = Needs()
     base: Base | None = None
     corpus: Corpus | None = None
     prompting: Prompting
-    queries: Queries
+    queries: Queries = Queries()
     training: Training | None = None
     adapter: ReadyAdapter | None = None
     fuse: Fuse | None = None
     models: tuple[ReadyModel, ...] = ()
-    roles: dict[str, Role] = {}
-    latency: LatencyWork
-    budgets: Budgets
+    roles: VariantRoles = {}
+    latency: LatencyWork = LatencyWork()
+    budgets: Budgets = Budgets()
 
     @model_validator(mode="after")
     def _stages_fit(self) -> "Profile":
@@ -239,12 +254,15 @@ class Profile(Frozen):
             raise ValueError("nothing to judge: add [base], [adapter], [fuse] or [[models]]")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {', '.join(twice)} is named twice")
-        mentioned = [*self.roles, *self.budgets.memory.variants_gb, *self.budgets.latency.seconds_per_query]
+        mentioned = [*self.roles, *self.budgets.latency.seconds_per_query]
+        mentioned += self.budgets.memory.variants_gb if self.budgets.memory else []
         if self.budgets.latency.relative_to:
             mentioned.append(self.budgets.latency.relative_to)
         for name in mentioned:
-            if canonical_name(name) not in names:
+            if name not in names:
                 raise ValueError(f"unknown variant {name!r}; this profile has {', '.join(names)}")
+        if twice := sorted(self.roles.keys() & {model.name for model in self.models}):
+            raise ValueError(f"the role of {', '.join(twice)} is given in [[models]]: take it out of [roles]")
         return self
 
     def variant_names(self) -> list[str]:
@@ -262,7 +280,7 @@ class Profile(Frozen):
     def role(self, variant: str) -> Role:
         """The role of a variant; what a profile does not say is a candidate, except ready models."""
         ready = {model.name: model.role for model in self.models}
-        return self.roles.get(variant) or ready.get(variant) or "candidate"
+        return (self.roles | ready).get(variant, "candidate")
 
 
 class Located(Frozen):
@@ -274,11 +292,6 @@ class Located(Frozen):
     def resolve(self, name: str) -> Path:
         """A path of the profile, seen from the profile's folder."""
         return (self.path.parent / Path(name).expanduser()).resolve()
-
-
-def canonical_name(variant: str) -> str:
-    """The name of a variant with aliases resolved."""
-    return VARIANT_ALIASES.get(variant, variant)
 
 
 def load(name_or_path: str) -> Located:
@@ -307,11 +320,13 @@ def explain(path: Path, error: ValidationError) -> str:
     """A pydantic error as lines that name file, key, what was found and what is allowed."""
     lines = []
     for problem in error.errors(include_url=False):
-        where = [str(part) for part in problem["loc"]]
-        key = ".".join(where) or "profile"
+        where = [str(part) for part in problem["loc"]]  # in [base] and [corpus] with the kind in second place
+        tagged = where[0:1] in (["base"], ["corpus"]) and len(where) > 2
+        key = ".".join(where[:1] + where[2:] if tagged else where) or "profile"
         if problem["type"] == "extra_forbidden":
             allowed = _allowed_keys(where[:-1])
             guess = difflib.get_close_matches(where[-1], allowed, n=1, cutoff=0.5)
+            guess = guess or [known for known in allowed if known.startswith(where[-1])]
             hint = f" Did you mean {guess[0]!r}?" if guess else ""
             lines.append(f"{path}: {key}: unknown key.{hint} Allowed: {', '.join(allowed)}")
         elif problem["type"] == "missing":

@@ -9,6 +9,7 @@ from harness.profile import Role
 SCHEMA_VERSION = 1
 
 Label = Literal["tool", "direct"]
+Finish = Literal["stop", "length"]
 Status = Literal["pass", "fail", "xfail", "xpass", "inconclusive", "new", "info", "not applicable", "missing"]
 
 
@@ -49,7 +50,7 @@ class Reply(Frozen):
     prompt_tokens: int
     text: str
     tokens: tuple[int, ...]
-    finish: Literal["stop", "length"]
+    finish: Finish
     after_stop: str
     calls: tuple[Call, ...]
     failure: str | None

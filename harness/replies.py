@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from harness.cases import Case
 from harness.formats import Call, Tools, parse_reply, render_call
 from harness.profile import Prompting
-from harness.record import Reply
+from harness.record import Finish, Reply
 
 SYNTHETIC_CONTROLS = ("always-call", "always-direct")
 
 
 def read_reply(
-    case: Case, text: str, tokens: Sequence[int], finish: str, prompt_tokens: int, prompting: Prompting, tools: Tools
+    case: Case, text: str, tokens: Sequence[int], finish: Finish, prompt_tokens: int, prompting: Prompting, tools: Tools
 ) -> Reply:
     """A reply as it is recorded: raw text, parsed calls, the failure by name, and what it decided.
 
@@ -21,7 +21,7 @@ def read_reply(
     for stop in prompting.stop_sequences:
         head, found, tail = text.partition(stop)
         if found:
-            text, spilled = head, found + tail
+            text, spilled = head, found + tail + spilled
     parsed = parse_reply(text, prompting.format, tools, finished=finish == "stop")
     decision = "empty" if parsed.decision == "answer" and not text.strip() else parsed.decision
     return Reply(
@@ -57,5 +57,9 @@ def synthetic_replies(control: str, cases: Iterable[Case], prompting: Prompting,
 
 
 def _example(parameters: dict, name: str) -> object:
-    kind = parameters["properties"][name].get("type", "string")
-    return {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}.get(kind, ".")
+    schema = parameters["properties"].get(name, {})
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind, least = schema.get("type", "string"), schema.get("minimum", 1)
+    kind = kind[0] if isinstance(kind, list) else kind
+    return {"integer": least, "number": least, "boolean": True, "array": [], "object": {}, "null": None}.get(kind, ".")

@@ -19,12 +19,12 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):  # not splitlines: JSON may hold U+2028 as it is
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:  # broken JSON and broken UTF-8
             raise InvalidInput(f"{path}:{number}: not JSON: {error}") from error
         if fault := _fault(row):
             raise InvalidInput(f"{path}:{number}: {fault}")
@@ -41,8 +41,9 @@ def _fault(row: Any) -> str | None:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             found = message.get("role") if isinstance(message, dict) else message
             return f"messages[{index}].role is {found!r}; allowed: {', '.join(ROLES)}"
-        if not isinstance(message.get("content"), str) and not message.get("tool_calls"):
-            return f"messages[{index}] has neither text content nor tool_calls"
+        calls = message["role"] == "assistant" and message.get("tool_calls")
+        if not isinstance(message.get("content"), str) and not calls:
+            return f"messages[{index}] has neither text content nor an assistant's tool_calls"
     roles = [message["role"] for message in row["messages"]]
     if "user" not in roles or "assistant" not in roles:
         return f"a conversation needs a user's and an assistant's turn; found {', '.join(roles)}"

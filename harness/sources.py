@@ -5,6 +5,7 @@ import importlib.metadata
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -130,23 +131,28 @@ def _symbols(text: str, file: str, distribution: Distribution) -> Iterator[Symbo
 
 
 def _symbol(node: ast.stmt, file: str, distribution: Distribution, owner: str | None) -> Iterator[Symbol]:
-    place = {"file": file, "line": node.lineno, "end_line": node.end_lineno or node.lineno, "owner": owner}
-    origin = {"distribution": distribution.name, "version": distribution.version}
+    symbol = partial(
+        Symbol,
+        distribution=distribution.name,
+        version=distribution.version,
+        file=file,
+        line=node.lineno,
+        end_line=node.end_lineno or node.lineno,
+        owner=owner,
+    )
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        yield Symbol(
+        yield symbol(
             kind=_KINDS[type(node)],
             name=node.name,
             signature=_signature(node),
             decorators=tuple(ast.unparse(decorator) for decorator in node.decorator_list),
             docstring=ast.get_docstring(node) or "",
-            **place,
-            **origin,
         )
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
             if isinstance(target, ast.Name) and target.id.isupper():
-                yield Symbol(kind="constant", name=target.id, **place, **origin)
+                yield symbol(kind="constant", name=target.id)
 
 
 _KINDS: dict[type, SymbolKind] = {

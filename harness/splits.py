@@ -10,6 +10,7 @@ from harness.errors import InvalidInput
 from harness.frozen import Frozen
 
 Kind = Literal["tool", "direct"]
+KINDS: tuple[Kind, ...] = ("tool", "direct")
 NAMES = ("train", "valid", "test")
 
 
@@ -54,7 +55,7 @@ def divide(examples: Sequence[T], wanted: dict[str, Quota], random_: random.Rand
     Raises:
         InvalidInput: too few examples.
     """
-    room = {(name, kind): getattr(quota, kind) for name, quota in wanted.items() for kind in ("tool", "direct")}
+    room = {(name, kind): getattr(quota, kind) for name, quota in wanted.items() for kind in KINDS}
     splits: dict[str, list[T]] = {name: [] for name in wanted}
     for topic in _shuffled_topics(examples, random_):
         kinds = Counter(example.kind for example in topic)
@@ -72,7 +73,7 @@ def divide(examples: Sequence[T], wanted: dict[str, Quota], random_: random.Rand
     return splits
 
 
-def _appeal(kinds: Counter[str], quota: Quota, name: str, room: dict[tuple[str, str], int]) -> tuple[int, float]:
+def _appeal(kinds: Counter[Kind], quota: Quota, name: str, room: dict[tuple[str, Kind], int]) -> tuple[int, float]:
     taken = sum(min(count, room[name, kind]) for kind, count in kinds.items())
     left = sum(room[name, kind] for kind in kinds) / max(1, sum(getattr(quota, kind) for kind in kinds))
     return taken, left

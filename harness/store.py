@@ -125,21 +125,19 @@ class Store:
         try:
             step.make(partial)
             self._finish(step, partial, time.monotonic() - started)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            shutil.rmtree(partial, ignore_errors=True)
-            raise InvalidInput(
-                f"{step.stage}: the disk below {self.root} is full. Free space and run again."
-            ) from error
-        except BaseException:
+        except BaseException as error:
             if not step.resumable:
                 shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise InvalidInput(
+                    f"{step.stage}: the disk below {self.root} is full. Free space and run again."
+                ) from error
             raise
         self.built.append(step.stage)
         return self.path(step)
 
     def _finish(self, step: Step, partial: Path, seconds: float) -> None:
+        (partial / MANIFEST).unlink(missing_ok=True)  # of an attempt that was killed before its rename
         files = {
             path.relative_to(partial).as_posix(): FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
             for path in sorted(partial.rglob("*"))
@@ -164,7 +162,7 @@ class Store:
 
     def artefacts(self) -> Iterator[Path]:
         """Every folder that stands where an artefact should, finished or not."""
-        for stage in sorted(self.root.glob("[!.]*")):
+        for stage in sorted(path for path in self.root.glob("[!.]*") if path.is_dir()):
             yield from sorted(path for path in stage.iterdir() if path.is_dir())
 
     def verify(self) -> dict[Path, list[str]]:

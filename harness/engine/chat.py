@@ -62,6 +62,12 @@ def stop_ids(tokenizer: TokenizerWrapper, stop_sequences: tuple[str, ...]) -> se
     return ids
 
 
+def text_row(tokenizer: TokenizerWrapper, text: str) -> Row:
+    """Plain text outside any conversation, every token of it to be learnt."""
+    tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
+    return Row(tokens=tokens, assistant=(True,) * len(tokens))
+
+
 def training_row(tokenizer: TokenizerWrapper, messages: Messages, stops: set[int]) -> Row:
     """A whole conversation with every assistant turn marked, from its first token to its stop token.
 

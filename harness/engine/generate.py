@@ -15,6 +15,9 @@ from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import common_prefix_len
 
+from harness.engine.arrays import to_ints
+from harness.record import Finish
+
 Progress = Callable[[int], None]
 
 
@@ -23,7 +26,7 @@ class Generated:
     """The tokens of one reply without the stop token, and why it ended: ``stop`` or ``length``."""
 
     tokens: tuple[int, ...]
-    finish: str
+    finish: Finish
 
 
 def greedy(
@@ -50,10 +53,17 @@ def greedy(
     return [replies[i] for i in range(len(prompts))]
 
 
-def _one(model, tokenizer, prompt, stops, max_tokens, progress) -> Generated:
+def _one(
+    model: nn.Module,
+    tokenizer: TokenizerWrapper,
+    prompt: Sequence[int],
+    stops: set[int],
+    max_tokens: int,
+    progress: Progress,
+) -> Generated:
     tokens: list[int] = []
     tokenizer.eos_token_ids = stops
-    finish = "length"
+    finish: Finish = "length"
     for response in stream_generate(model, tokenizer, list(prompt), max_tokens=max_tokens):
         if response.finish_reason == "stop":
             finish = "stop"
@@ -70,12 +80,12 @@ def _batch(
     _prefill(model, caches, [suffix[:-1] for suffix in suffixes])
     current = mx.array([suffix[-1] for suffix in suffixes])
     written: list[list[int]] = [[] for _ in prompts]
-    finish = ["length"] * len(prompts)
+    finish: list[Finish] = ["length"] * len(prompts)
     rows = list(range(len(prompts)))
     while rows:
         current = mx.argmax(model(current[:, None], cache=caches)[:, -1, :], axis=-1)
         going = []
-        for position, (row, token) in enumerate(zip(rows, current.tolist(), strict=True)):
+        for position, (row, token) in enumerate(zip(rows, to_ints(current), strict=True)):
             if token in stops:
                 finish[row] = "stop"
                 continue

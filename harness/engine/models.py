@@ -6,11 +6,12 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import compute_bits_per_weight, dequantize_model, load_model
 
+from harness.engine.arrays import load_arrays, named_arrays
 from harness.engine.chat import read_tokenizer
 from harness.errors import InvalidInput
 from harness.machine import has_fast_quantised_kernels
@@ -102,8 +103,8 @@ def attach_adapter(model: nn.Module, adapter: Path) -> None:
         load_adapters(model, str(adapter))
     except (ValueError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise InvalidInput(f"{adapter}: the adapter does not fit the base: {error}") from error
-    loaded = set(mx.load(str(adapter / "adapters.safetensors")))
-    wanted = {name for name, _ in tree_flatten(model.parameters()) if name.rsplit(".", 1)[-1] in _ADAPTER_LEAVES}
+    loaded = set(load_arrays(adapter / "adapters.safetensors").arrays)
+    wanted = {name for name in named_arrays(model.parameters()) if name.rsplit(".", 1)[-1] in _ADAPTER_LEAVES}
     if absent := sorted(wanted - loaded):
         raise InvalidInput(
             f"{adapter}: {len(absent)} of {len(wanted)} adapter tensors are missing, first {absent[0]}. "

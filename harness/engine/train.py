@@ -12,14 +12,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_unflatten
 from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.trainer import TrainingArgs, evaluate
 from mlx_lm.tuner.trainer import train as mlx_lm_train
@@ -27,6 +27,7 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from harness.engine.arrays import load_arrays, named_arrays
 from harness.engine.batches import assistant_loss, in_order, shuffled
 from harness.engine.chat import Row
 from harness.engine.models import dequantise, read_model
@@ -64,7 +65,7 @@ def lora_parameters(training: Training) -> dict[str, Any]:
 
 def trained_modules(model: nn.Module) -> tuple[str, ...]:
     """The modules inside a block that LoRA reaches, by name, for example ``self_attn.q_proj``."""
-    names = {name.rsplit(".", 1)[0] for name, _ in tree_flatten(model.trainable_parameters())}
+    names = {name.rsplit(".", 1)[0] for name in named_arrays(model.trainable_parameters())}
     return tuple(sorted({name.split(".", 3)[3] if name.startswith("model.layers.") else name for name in names}))
 
 
@@ -114,7 +115,7 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     record = TrainingRecord(
         rung=rung.name,
         iterations=training.iterations,
-        trainable_parameters=sum(v.size for _, v in tree_flatten(model.trainable_parameters())),
+        trainable_parameters=sum(v.size for v in named_arrays(model.trainable_parameters()).values()),
         modules=trained_modules(model),
         train_loss=tuple(curves["train"]),
         valid_loss=tuple(curves["valid"]),
@@ -135,7 +136,19 @@ class _Curve(TrainingCallback):
         self.points.append((self.done + train_info["iteration"] // self.accumulation, train_info["train_loss"]))
 
 
-def _segment(model, optimizer, training, rung, rows, done, out, curves, advance, *, first: bool) -> int:
+def _segment(
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    training: Training,
+    rung: Rung,
+    rows: list[Row],
+    done: int,
+    out: Path,
+    curves: dict[str, Any],
+    advance: Callable[[], None],
+    *,
+    first: bool,
+) -> int:
     """Train from ``done`` to the next checkpoint with mlx-lm's trainer; the tokens put through, padding included."""
     seen = 0
 
@@ -188,11 +201,11 @@ def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
 
 def _checkpoint(out: Path, done: int, model: nn.Module, optimizer: optim.Optimizer, curves: dict[str, Any]) -> None:
     """Write the numbered adapter as mlx-lm does, then everything a resumed run needs, in one rename."""
-    adapter = dict(tree_flatten(model.trainable_parameters()))
+    adapter = named_arrays(model.trainable_parameters())
     mx.save_safetensors(str(out / f"{done:07d}_adapters.safetensors"), adapter)
     state = {f"adapter.{name}": value for name, value in adapter.items()}
-    state |= {f"optimizer.{name}": value for name, value in tree_flatten(optimizer.state)}
-    state |= {f"random.{i}": value for i, value in enumerate(mx.random.state)}
+    state |= {f"optimizer.{name}": value for name, value in named_arrays(optimizer.state).items()}
+    state |= {f"random.{i}": value for i, value in enumerate(_random_state())}
     temporary = out / f"next-{STATE}"
     mx.save_safetensors(str(temporary), state, metadata={"done": str(done), "curves": json.dumps(curves)})
     os.replace(temporary, out / STATE)
@@ -202,17 +215,22 @@ def _restore(out: Path, model: nn.Module, optimizer: optim.Optimizer) -> tuple[i
     """Load the last checkpoint in ``out``, if there is one; the iterations done and the curves so far."""
     if not (out / STATE).exists():
         return 0, {"train": [], "valid": [], "seconds": 0.0, "tokens": 0}
-    arrays, meta = mx.load(str(out / STATE), return_metadata=True)
+    arrays, meta = load_arrays(out / STATE)
     state: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "random": {}}
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         state[part][rest] = value
     model.load_weights(list(state["adapter"].items()), strict=False)
     optimizer.state = tree_unflatten(list(state["optimizer"].items()))
-    for i in range(len(mx.random.state)):
-        mx.random.state[i] = state["random"][str(i)]
+    for i, value in enumerate(_random_state()):
+        value[:] = state["random"][str(i)]
     mx.eval(model.parameters(), optimizer.state)
     return int(meta["done"]), json.loads(meta["curves"])
+
+
+def _random_state() -> Sequence[mx.array]:
+    """MLX's global random state; its items cannot be replaced, but their values can be written in place."""
+    return cast("Sequence[mx.array]", mx.random.state)  # the stub says object
 
 
 def _progress() -> Progress:

@@ -15,6 +15,7 @@ from harness.record import (
     VariantRecord,
     Verdict,
 )
+from harness.summary import DECODE, PREFILL, QUERY, TTFT_COLD, TTFT_WARM
 
 _RIGHT = {"tool": "call", "direct": "answer"}
 _WRONG = {"tool": "answer", "direct": "call"}
@@ -117,11 +118,11 @@ def variant(name: str = "fused-5bit", **overrides: Any) -> VariantRecord:
         "replies_on": "shipped weights",
         "replies": canonical() + held_out(),
         "latency": {
-            "query": samples(2.4, 2.6, 2.8, 2.5, 2.7, unit="s", what="canonical queries"),
-            "decode": samples(100.0, 101.0, 102.0),
-            "prefill": samples(500.0, 510.0, 505.0),
-            "ttft_cold": samples(0.8, 0.9, unit="s"),
-            "ttft_warm": samples(0.1, 0.2, unit="s"),
+            QUERY: samples(2.4, 2.6, 2.8, 2.5, 2.7, unit="s", what="canonical queries"),
+            DECODE: samples(100.0, 101.0, 102.0),
+            PREFILL: samples(500.0, 510.0, 505.0),
+            TTFT_COLD: samples(0.8, 0.9, unit="s"),
+            TTFT_WARM: samples(0.1, 0.2, unit="s"),
         },
         "memory": memory(),
     }

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from harness.compare import Comparison, compare, render
 from harness.differences import mcnemar, newcombe
+from harness.summary import DECODE
 from suites.unit.records import environment, held_out, memory, record, samples, variant, verdict
 
 
@@ -42,6 +43,7 @@ def test_the_same_cases_are_compared_in_pairs() -> None:
     """Which cases were lost is known, so the paired test is used."""
     a, b = (record(variants=(variant(replies=held_out(right)),)) for right in (20, 17))
     change = compare(a, b).variants[0].accuracy
+    assert change is not None
     assert change.paired
     assert change.points == pytest.approx(-15)
     assert change.lost == ("held-out-17", "held-out-18", "held-out-19")
@@ -54,8 +56,10 @@ def test_different_prompts_are_compared_as_independent_samples() -> None:
     a = record(variants=(variant(replies=held_out(48, 80)),))
     b = record(variants=(variant(replies=held_out(56, 70, prefix="other")),))
     change = compare(a, b).variants[0].accuracy
+    assert change is not None
     assert not change.paired
     assert change.points == pytest.approx(20)
+    assert change.interval is not None
     assert change.interval.low == pytest.approx(5.24, abs=0.01)
     assert change.interval.high == pytest.approx(33.39, abs=0.01)
 
@@ -64,7 +68,9 @@ def test_the_same_case_names_with_other_queries_are_not_pairs() -> None:
     """A name alone does not make two prompts the same."""
     replies = tuple(reply.model_copy(update={"query": "another question"}) for reply in held_out())
     a, b = record(variants=(variant(replies=held_out()),)), record(variants=(variant(replies=replies),))
-    assert not compare(a, b).variants[0].accuracy.paired
+    change = compare(a, b).variants[0].accuracy
+    assert change is not None
+    assert not change.paired
 
 
 def test_variants_in_one_run_only_are_listed_by_name() -> None:
@@ -84,19 +90,23 @@ def test_a_control_that_only_one_run_judged_is_listed() -> None:
 
 def test_speed_is_the_ratio_of_medians_with_an_interval() -> None:
     """Above 1 is faster."""
-    a = record(variants=(variant(latency={"decode": samples(100.0, 101.0, 99.0)}),))
-    b = record(variants=(variant(latency={"decode": samples(150.0, 151.0, 149.0)}),))
+    a = record(variants=(variant(latency={DECODE: samples(100.0, 101.0, 99.0)}),))
+    b = record(variants=(variant(latency={DECODE: samples(150.0, 151.0, 149.0)}),))
     speed = compare(a, b).variants[0].speed
+    assert speed is not None
     assert speed.ratio == pytest.approx(1.5)
+    assert speed.interval is not None
     assert speed.interval.low <= 1.5 <= speed.interval.high
 
 
 def test_one_round_gives_a_ratio_without_an_interval() -> None:
     """A single measurement says nothing about its own noise."""
-    b = record(variants=(variant(latency={"decode": samples(202.0)}),))
+    b = record(variants=(variant(latency={DECODE: samples(202.0)}),))
     found = compare(record(), b)
-    assert found.variants[0].speed.ratio == pytest.approx(2)
-    assert found.variants[0].speed.interval is None
+    speed = found.variants[0].speed
+    assert speed is not None
+    assert speed.ratio == pytest.approx(2)
+    assert speed.interval is None
     assert "no interval" in printed(found)
 
 
@@ -119,10 +129,13 @@ def test_memory_compares_the_number_that_both_judged() -> None:
     """The judged number on both sides, in bytes."""
     b = record(variants=(variant(memory=memory(mlx_peak_bytes=20_500_000_000)),))
     change = compare(record(), b).variants[0].memory
+    assert change is not None
     assert (change.which, change.difference_bytes) == ("mlx_peak", 500_000_000)
 
 
 def test_memory_of_other_kinds_is_said_to_be_incomparable() -> None:
     """RSS is not a physical footprint."""
     other = record(variants=(variant(memory=memory(process_peak_kind="RSS")),), verdicts=())
-    assert "not comparable" in compare(record(), other).variants[0].memory.note
+    change = compare(record(), other).variants[0].memory
+    assert change is not None
+    assert "not comparable" in change.note

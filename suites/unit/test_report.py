@@ -13,7 +13,7 @@ from harness.charts import charts, training_chart
 from harness.markdown import LIMIT
 from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
-from harness.summary import rows
+from harness.summary import DECODE, rows
 from harness.visible import visible
 from suites.unit.records import canonical, environment, held_out, record, reply, samples, training, variant, verdict
 
@@ -49,7 +49,7 @@ def hostile_run() -> RunRecord:
     evil = reply(HOSTILE, "direct", right=False, text=HOSTILE, query=HOSTILE, after_stop=HOSTILE, failure=HOSTILE)
     failed = verdict(HOSTILE, HOSTILE, "fail", detail=HOSTILE, failures=(HOSTILE,), unit=HOSTILE, measured=1.0)
     return record(
-        variants=(variant(HOSTILE, replies=(evil,), latency={"decode": samples(1.0, unit=HOSTILE, what=HOSTILE)}),),
+        variants=(variant(HOSTILE, replies=(evil,), latency={DECODE: samples(1.0, unit=HOSTILE, what=HOSTILE)}),),
         verdicts=(failed,),
         artefacts={HOSTILE: HOSTILE},
         training=training(modules=(HOSTILE,), rung=HOSTILE),
@@ -107,7 +107,9 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 def test_the_page_shows_the_verdict_before_anything_else() -> None:
     """The first heading is the outcome."""
     text = html(record(verdicts=(verdict(status="fail"),)))
-    assert re.search(r"<h1>(.*?)</h1>", text)[1].startswith("FAIL")
+    heading = re.search(r"<h1>(.*?)</h1>", text)
+    assert heading is not None
+    assert heading[1].startswith("FAIL")
     assert text.index("<h1>") < text.index("<table")
 
 

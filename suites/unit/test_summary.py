@@ -3,14 +3,17 @@
 import pytest
 
 from harness.cells import COLUMNS, NOT_MEASURED
-from harness.summary import headline, row_verdict, rows, worst_first
+from harness.profile import Role
+from harness.record import Status
+from harness.summary import DECODE, QUERY, Measure, Proportion, RowVerdict, headline, row_verdict, rows, worst_first
 from suites.unit.records import canonical, held_out, memory, record, reply, samples, variant, verdict
 
 
 def test_a_row_counts_right_decisions_and_gives_their_exact_interval() -> None:
     """5 of 5 leaves 47.8 to 100 %."""
     (row,) = rows(record(variants=(variant(replies=canonical(4) + held_out(5, 5)),)))
-    assert (row.canonical.successes, row.canonical.trials) == (4, 5)
+    assert row.canonical == Proportion.of(4, 5)
+    assert row.held_out is not None
     assert (row.held_out.successes, row.held_out.trials) == (5, 5)
     assert row.held_out.interval.low == pytest.approx(0.478, abs=0.001)
     assert row.held_out.interval.high == 1
@@ -26,24 +29,24 @@ def test_over_calls_and_under_calls_are_counted_on_the_prompts_where_they_can_ha
         reply("e", "tool", decision="malformed", suite="held-out"),
     )
     (row,) = rows(record(variants=(variant(replies=replies),)))
-    assert (row.over_calls.successes, row.over_calls.trials) == (2, 3)
-    assert (row.under_calls.successes, row.under_calls.trials) == (1, 2)
-    assert (row.malformed.successes, row.malformed.trials) == (2, 5)
+    assert row.over_calls == Proportion.of(2, 3)
+    assert row.under_calls == Proportion.of(1, 2)
+    assert row.malformed == Proportion.of(2, 5)
 
 
 def test_second_turns_do_not_count_for_accuracy() -> None:
     """A second turn has a gate of its own."""
     second = reply("held-out-00", "direct", right=False, suite="held-out", turn=2)
     (row,) = rows(record(variants=(variant(replies=(*held_out(3, 3), second)),)))
-    assert (row.held_out.successes, row.held_out.trials) == (3, 3)
+    assert row.held_out == Proportion.of(3, 3)
 
 
 def test_queries_are_averaged_and_rates_are_medians() -> None:
     """One slow round must not move a rate."""
-    latency = {"query": samples(1.0, 2.0, 6.0, unit="s"), "decode": samples(100.0, 101.0, 5.0)}
+    latency = {QUERY: samples(1.0, 2.0, 6.0, unit="s"), DECODE: samples(100.0, 101.0, 5.0)}
     (row,) = rows(record(variants=(variant(latency=latency),)))
-    assert (row.query.value, row.query.unit, row.query.samples) == (3.0, "s", 3)
-    assert (row.decode.value, row.decode.samples) == (100.0, 3)
+    assert row.query == Measure(value=3.0, unit="s", samples=3)
+    assert row.decode == Measure(value=100.0, unit="tokens/s", samples=3)
 
 
 def test_what_was_not_measured_is_none_in_the_row_and_said_in_every_cell() -> None:
@@ -57,7 +60,7 @@ def test_what_was_not_measured_is_none_in_the_row_and_said_in_every_cell() -> No
 
 def test_samples_without_values_are_not_measured() -> None:
     """An empty list of rounds has no median."""
-    (row,) = rows(record(variants=(variant(latency={"decode": samples()}),)))
+    (row,) = rows(record(variants=(variant(latency={DECODE: samples()}),)))
     assert row.decode is None
 
 
@@ -69,6 +72,7 @@ def test_the_memory_shown_is_the_number_that_was_judged(unit: str, measured: flo
     """Three numbers are recorded, and the verdict says which one its ceiling judged."""
     judged = verdict(gate="memory", unit=unit, measured=measured)
     (row,) = rows(record(variants=(variant(memory=memory()),), verdicts=(judged,)))
+    assert row.memory is not None
     assert row.memory.which == which
 
 
@@ -95,7 +99,7 @@ def test_a_name_that_only_a_verdict_mentions_has_a_row() -> None:
         ("control", ["missing", "xfail"], "incomplete"),
     ],
 )
-def test_a_variant_is_as_good_as_its_worst_verdict(role: str, statuses: list[str], expected: str) -> None:
+def test_a_variant_is_as_good_as_its_worst_verdict(role: Role, statuses: list[Status], expected: RowVerdict) -> None:
     """One word for all gates of a variant."""
     assert row_verdict(role, [verdict(status=status, role=role) for status in statuses]) == expected
 

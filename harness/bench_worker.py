@@ -1,0 +1,70 @@
+"""One side of the training benchmark, run as a script: times one training step for every line it is sent.
+
+``stock`` imports MLX as any user of mlx-lm does and nothing of ours; ``ours`` imports
+the engine first, which loads the fast BLAS, and dequantises the base in memory. LoRA
+layers, loss, optimiser and batch are the same on both sides.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+SIDE = sys.argv[1]
+if SIDE == "ours":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from harness.engine.models import dequantise
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+from mlx_lm.tuner.utils import linear_to_lora_layers
+from mlx_lm.utils import load_model
+
+
+def masked_loss(model: nn.Module, tokens: mx.array, mask: mx.array) -> mx.array:
+    """Mean cross-entropy over the marked targets, as both sides train on it."""
+    losses = nn.losses.cross_entropy(model(tokens[:, :-1]), tokens[:, 1:]) * mask
+    return losses.sum() / mask.sum()
+
+
+def prepare(spec: dict[str, Any]) -> Callable[[], None]:
+    """One optimiser step on the spec's batch, compiled as in mlx-lm's trainer."""
+    training = spec["training"]
+    model, _ = load_model(Path(spec["base"]))
+    if SIDE == "ours":
+        dequantise(model)
+    model.freeze()
+    mx.random.seed(training["seed"])
+    linear_to_lora_layers(model, training["layers"], {k: training[k] for k in ("rank", "scale", "dropout")})
+    mx.eval(model.parameters())
+    model.train()
+    optimizer = optim.Adam(learning_rate=training["learning_rate"])
+    tokens, mask = mx.array(spec["tokens"]), mx.array(spec["mask"])
+    value_and_grad = nn.value_and_grad(model, masked_loss)
+    state = [model.state, optimizer.state, mx.random.state]
+
+    @partial(mx.compile, inputs=state, outputs=state)
+    def compiled(tokens: mx.array, mask: mx.array) -> mx.array:
+        value, gradients = value_and_grad(model, tokens, mask)
+        optimizer.update(model, gradients)
+        return value
+
+    return lambda: mx.eval(state, compiled(tokens, mask))
+
+
+def main() -> None:
+    """Read a spec, take one step to compile, then answer every line with the seconds of one step."""
+    step = prepare(json.loads(sys.stdin.readline()))
+    step()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        step()
+        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
