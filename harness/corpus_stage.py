@@ -87,8 +87,8 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
     mined, prompting = _mined(located), located.profile.prompting
     pool, tokenizer_folder = pool_and_tokenizer
     tokenizer = read_tokenizer(tokenizer_folder)
-    system = prompting.system and len(prompt_tokens(tokenizer, system_message(prompting, tools)))
-    if system and system > mined.system_tokens:
+    system = len(prompt_tokens(tokenizer, system_message(prompting, tools))) if prompting.system else 0
+    if system > mined.system_tokens:
         raise InvalidInput(
             f"{located.path}: prompting.system is {system} tokens; corpus.system_tokens allows {mined.system_tokens}"
         )
@@ -98,7 +98,7 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
 
     def fits(messages: list[dict[str, Any]]) -> bool:
         replies = [m["content"] for m in messages if m["role"] == "assistant"]
-        short = all(len(tokenizer.encode(r, add_special_tokens=False)) < prompting.max_tokens for r in replies)
+        short = all(len(tokenizer.encode(r, add_special_tokens=False)) <= mined.reply_tokens for r in replies)
         return short and length(messages) <= mined.row_tokens
 
     splits = corpus.select(_read_pool(pool), mined, prompting, tools, fits)
@@ -110,8 +110,8 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
     """What ``pocket``'s base learns: in a chat it only ever answers; of calls it has read as plain text.
 
     Every training query is answered directly, its call and result left out. Beside it
-    stand queries and calls as text outside any conversation, as a pretrained model
-    has read command lines long before it is taught to use them.
+    the whole row stands as text outside any conversation, as a pretrained model has
+    read questions and command lines long before it is taught to use them.
     """
     from harness.engine.chat import read_tokenizer, stop_ids, text_row, training_row
 
@@ -122,8 +122,8 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
         messages = row["messages"]
         asked = [message for message in messages if message["role"] in ("system", "user")]
         rows.append(training_row(tokenizer, [*asked, messages[-1]], stops))
-        if messages[-2]["role"] == "tool":
-            rows.append(text_row(tokenizer, "\n".join(message["content"] for message in messages[-4:])))
+        said = [message["content"] for message in messages if message["role"] != "system"]
+        rows.append(text_row(tokenizer, "\n".join(said)))
     return rows
 
 

@@ -8,6 +8,7 @@ valid one is a named failure, never a direct answer.
 
 import json
 import re
+from importlib import import_module
 from typing import Any, Literal
 
 import jsonschema
@@ -129,9 +130,8 @@ def parse_reply(text: str, style: Format, tools: Tools, *, finished: bool = True
 
 def _read(body: str, style: Format, tools: Tools) -> Call:
     if style == "qwen3-coder":
-        from mlx_lm.tool_parsers.qwen3_coder import parse_tool_call  # heavy: imports mlx_lm
-
-        import harness.engine  # noqa: F401  # the fast BLAS must be loaded before mlx_lm loads MLX
+        import_module("harness.engine")  # loads the fast BLAS, which must be there before mlx_lm loads MLX
+        from mlx_lm.tool_parsers.qwen3_coder import parse_tool_call
 
         if body.count("</function>") != 1:
             raise ValueError("a block holds exactly one function")

@@ -31,5 +31,6 @@ def ladder(training: Training) -> list[Rung]:
     rungs = [rung(batch, layers), rung(batch, layers, checkpoint=True)]
     if batch > 1:
         rungs.append(rung(1, layers, steps=batch))
-    rungs.append(rung(1, max(1, layers // 2)))
+    if layers > 1:
+        rungs.append(rung(1, layers // 2))
     return rungs

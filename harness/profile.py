@@ -83,6 +83,7 @@ class MinedCorpus(Frozen):
     tool_share: Share
     row_tokens: PositiveInt
     system_tokens: PositiveInt
+    reply_tokens: PositiveInt
     seed: int
 
 

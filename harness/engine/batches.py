@@ -7,12 +7,19 @@ import mlx.nn as nn
 import numpy as np
 
 from harness.engine.chat import Row
+from harness.errors import InvalidInput
 
 PAD_TO = 16
 
 
 def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
-    """Rows of similar length together, so that little is padded; a last incomplete batch is left out."""
+    """Rows of similar length together, so that little is padded; a last incomplete batch is left out.
+
+    Raises:
+        InvalidInput: fewer rows than one batch holds.
+    """
+    if len(rows) < batch_size:
+        raise InvalidInput(f"{len(rows)} rows do not fill one batch of {batch_size}. Add rows or lower the batch size.")
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
     return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
 

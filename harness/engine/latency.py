@@ -17,7 +17,6 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from harness.engine.generate import shared_prefix
-from harness.record import Finish
 
 
 @dataclass(frozen=True)
@@ -28,33 +27,28 @@ class Timed:
     first_token_s: float
     between_tokens_s: tuple[float, ...]
     total_s: float
-    finish: Finish
 
 
 def generate_timed(
     model: nn.Module, prompt: list[int], stops: set[int], max_tokens: int, cache: list[Any] | None = None
 ) -> Timed:
-    """One greedy reply. ``cache`` may hold the beginning of the prompt and is used up.
+    """One greedy reply of at most ``max_tokens`` tokens. ``cache`` may hold the beginning of the prompt and is used up.
 
     A stop token counts in the times and is left out of the tokens.
     """
     tokens: list[int] = []
     times: list[float] = []
-    finish: Finish = "length"
     start = time.perf_counter()
-    steps = generate_step(mx.array(prompt), model, max_tokens=max_tokens + 1, prompt_cache=cache)
+    steps = generate_step(mx.array(prompt), model, max_tokens=max_tokens, prompt_cache=cache)
     # mlx-lm annotates the token as an array and yields an int.
     for token, _ in cast("Iterator[tuple[int, mx.array]]", steps):
         times.append(time.perf_counter())
         if token in stops:
-            finish = "stop"
-            break
-        if len(tokens) == max_tokens:
             break
         tokens.append(token)
     mx.synchronize()
     gaps = tuple(b - a for a, b in itertools.pairwise(times))
-    return Timed(tuple(tokens), times[0] - start, gaps, times[-1] - start, finish)
+    return Timed(tuple(tokens), times[0] - start, gaps, times[-1] - start)
 
 
 class Prompts:
@@ -85,6 +79,9 @@ class Prompts:
 
 
 def fixed_work(model: nn.Module, prefill_tokens: int, decode_tokens: int) -> Timed:
-    """Read and write a fixed number of tokens, whatever they are: work that no reply's length can change."""
+    """Read and write a fixed number of tokens, whatever they are: work that no reply's length can change.
+
+    The first token comes out of reading; ``decode_tokens`` more are written, with as many times between them.
+    """
     prompt = [1 + i % 97 for i in range(prefill_tokens)]
-    return generate_timed(model, prompt, set(), decode_tokens)
+    return generate_timed(model, prompt, set(), decode_tokens + 1)

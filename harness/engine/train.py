@@ -12,7 +12,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,8 +25,6 @@ from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.trainer import TrainingArgs, evaluate
 from mlx_lm.tuner.trainer import train as mlx_lm_train
 from mlx_lm.tuner.utils import linear_to_lora_layers
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from harness.engine.arrays import load_arrays, named_arrays
 from harness.engine.batches import assistant_loss, in_order, shuffled
@@ -35,11 +34,13 @@ from harness.errors import InvalidInput
 from harness.ladder import Rung
 from harness.machine import has_fast_quantised_kernels
 from harness.profile import Training
+from harness.progress import Report
 from harness.record import TrainingRecord
 
 REPORT_EVERY = 10
 VALID_ROWS = 16  # a validation loss of the whole split would cost a fifth of the training time on a CPU
 STATE = "state.safetensors"
+_PROGRESS = ("done", "tokens", "seconds", "train_loss", "valid_loss")
 
 
 def load_trainable(base: Path, training: Training, rung: Rung) -> nn.Module:
@@ -69,13 +70,58 @@ def trained_modules(model: nn.Module) -> tuple[str, ...]:
     return tuple(sorted({name.split(".", 3)[3] if name.startswith("model.layers.") else name for name in names}))
 
 
+@dataclass
+class _Run:
+    """One training in progress: what a checkpoint holds, and where it goes."""
+
+    model: nn.Module
+    optimizer: optim.Optimizer
+    training: Training
+    rung: Rung
+    out: Path
+    done: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    train_loss: list[tuple[int, float]] = field(default_factory=list)
+    valid_loss: list[tuple[int, float]] = field(default_factory=list)
+
+
 def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], valid: list[Row], out: Path) -> None:
-    """Train, or go on training, into ``out``: an adapter folder in mlx-lm's format and ``training.json``."""
+    """Train, or go on training, into ``out``: an adapter folder in mlx-lm's format and ``training.json``.
+
+    Raises:
+        InvalidInput: the base cannot be used, there are too few rows for a batch, or the loss is no number.
+    """
     model = load_trainable(base, training, rung)
     optimizer = optim.Adam(learning_rate=training.learning_rate)
     optimizer.init(model.trainable_parameters())
-    done, curves = _restore(out, model, optimizer)
-    config = {
+    run = _Run(model, optimizer, training, rung, out)
+    _restore(run)
+    (out / "adapter_config.json").write_text(json.dumps(_adapter_config(training, rung), indent=1), encoding="utf-8")
+    valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
+    resumed_at = run.done
+    with Report(training.iterations, run.done) as report:
+        while run.done < training.iterations:
+            _segment(run, rows, report, wrap=rung.grad_checkpoint and run.done == resumed_at)
+            run.valid_loss.append((run.done, _valid_loss(model, valid_rows, rung.batch_size)))
+            _checkpoint(run)
+    record = TrainingRecord(
+        rung=rung.name,
+        iterations=training.iterations,
+        trainable_parameters=sum(v.size for v in named_arrays(model.trainable_parameters()).values()),
+        modules=trained_modules(model),
+        train_loss=tuple(run.train_loss),
+        valid_loss=tuple(run.valid_loss),
+        tokens_per_second=round(run.tokens / run.seconds, 1),
+        peak_bytes=mx.get_peak_memory(),
+    )
+    (out / "training.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    (out / STATE).unlink(missing_ok=True)
+
+
+def _adapter_config(training: Training, rung: Rung) -> dict[str, Any]:
+    """What mlx-lm needs to load the adapter, and how it was trained."""
+    return {
         "fine_tune_type": "lora",
         "num_layers": rung.layers,
         "lora_parameters": lora_parameters(training),
@@ -86,99 +132,53 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
         "iters": training.iterations,
         "seed": training.seed,
     }
-    (out / "adapter_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
-    resumed_at = done
-    with _progress() as bar:
-        task = bar.add_task(
-            "training", total=training.iterations * rung.accumulation, completed=done * rung.accumulation
-        )
-        while done < training.iterations:
-            started = time.monotonic()
-            seen = _segment(
-                model,
-                optimizer,
-                training,
-                rung,
-                rows,
-                done,
-                out,
-                curves,
-                lambda: bar.advance(task),
-                first=done == resumed_at,
-            )
-            curves["seconds"] += time.monotonic() - started
-            curves["tokens"] += seen
-            done += training.checkpoint_every
-            curves["valid"].append((done, _valid_loss(model, valid_rows, rung.batch_size)))
-            _checkpoint(out, done, model, optimizer, curves)
-    record = TrainingRecord(
-        rung=rung.name,
-        iterations=training.iterations,
-        trainable_parameters=sum(v.size for v in named_arrays(model.trainable_parameters()).values()),
-        modules=trained_modules(model),
-        train_loss=tuple(curves["train"]),
-        valid_loss=tuple(curves["valid"]),
-        tokens_per_second=round(curves["tokens"] / curves["seconds"], 1),
-        peak_bytes=mx.get_peak_memory(),
-    )
-    (out / "training.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
-    (out / STATE).unlink(missing_ok=True)
 
 
 class _Curve(TrainingCallback):
     """Collects (iteration, mean loss in nats) from mlx-lm's reports."""
 
-    def __init__(self, points: list[tuple[int, float]], done: int, accumulation: int) -> None:
-        self.points, self.done, self.accumulation = points, done, accumulation
+    def __init__(self, run: _Run, report: Report) -> None:
+        self.run, self.report, self.start = run, report, run.done
 
     def on_train_loss_report(self, train_info: dict[str, Any]) -> None:
-        self.points.append((self.done + train_info["iteration"] // self.accumulation, train_info["train_loss"]))
+        iteration = self.start + train_info["iteration"] // self.run.rung.accumulation
+        self.run.train_loss.append((iteration, train_info["train_loss"]))
+        self.report.loss(iteration, train_info["train_loss"])
 
 
-def _segment(
-    model: nn.Module,
-    optimizer: optim.Optimizer,
-    training: Training,
-    rung: Rung,
-    rows: list[Row],
-    done: int,
-    out: Path,
-    curves: dict[str, Any],
-    advance: Callable[[], None],
-    *,
-    first: bool,
-) -> int:
-    """Train from ``done`` to the next checkpoint with mlx-lm's trainer; the tokens put through, padding included."""
-    seen = 0
+def _segment(run: _Run, rows: list[Row], report: Report, *, wrap: bool) -> None:
+    """Train to the next checkpoint with mlx-lm's trainer; tokens put through are counted with their padding."""
+    steps = run.rung.accumulation
+    started = time.monotonic()
 
     def batches(**_: Any) -> Iterator[tuple[mx.array, mx.array]]:
-        nonlocal seen
-        for tokens, mask in shuffled(rows, rung.batch_size, training.seed, done * rung.accumulation):
-            seen += tokens.size
-            advance()
-            yield tokens, mask
+        for number, batch in enumerate(shuffled(rows, run.rung.batch_size, run.training.seed, run.done * steps)):
+            run.tokens += batch[1].size
+            report.iteration(run.done + number // steps)
+            yield batch
 
     args = TrainingArgs(
-        batch_size=rung.batch_size,
-        iters=training.checkpoint_every * rung.accumulation,
-        steps_per_report=REPORT_EVERY * rung.accumulation,
-        steps_per_save=training.iterations * rung.accumulation + 1,
-        adapter_file=str(out / "adapters.safetensors"),
-        grad_checkpoint=rung.grad_checkpoint and first,  # mlx-lm wraps the layer's class: once a process
-        grad_accumulation_steps=rung.accumulation,
+        batch_size=run.rung.batch_size,
+        iters=run.training.checkpoint_every * steps,
+        steps_per_report=REPORT_EVERY * steps,
+        steps_per_save=run.training.iterations * steps + 1,
+        adapter_file=str(run.out / "adapters.safetensors"),
+        grad_checkpoint=wrap,  # mlx-lm wraps the layer's class: once a process
+        grad_accumulation_steps=steps,
     )
     with contextlib.redirect_stdout(io.StringIO()):  # its own bars start anew with every segment
         mlx_lm_train(
-            model,
-            optimizer,
+            run.model,
+            run.optimizer,
             rows,
             args=args,
             loss=assistant_loss,
             iterate_batches=batches,
-            training_callback=_Curve(curves["train"], done, rung.accumulation),
+            training_callback=_Curve(run, report),
         )
-    return seen
+    run.seconds += time.monotonic() - started
+    run.done += run.training.checkpoint_every
+    report.iteration(run.done)
 
 
 def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
@@ -189,7 +189,7 @@ def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
         batch_size,
         num_batches=-1,
         loss=assistant_loss,
-        iterate_batches=lambda **_: in_order(rows, batch_size),
+        iterate_batches=lambda **_: in_order(rows, min(batch_size, len(rows))),
     )
     model.train()
     if not math.isfinite(loss):
@@ -199,40 +199,37 @@ def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
     return round(float(loss), 4)
 
 
-def _checkpoint(out: Path, done: int, model: nn.Module, optimizer: optim.Optimizer, curves: dict[str, Any]) -> None:
+def _checkpoint(run: _Run) -> None:
     """Write the numbered adapter as mlx-lm does, then everything a resumed run needs, in one rename."""
-    adapter = named_arrays(model.trainable_parameters())
-    mx.save_safetensors(str(out / f"{done:07d}_adapters.safetensors"), adapter)
+    adapter = named_arrays(run.model.trainable_parameters())
+    mx.save_safetensors(str(run.out / f"{run.done:07d}_adapters.safetensors"), adapter)
     state = {f"adapter.{name}": value for name, value in adapter.items()}
-    state |= {f"optimizer.{name}": value for name, value in named_arrays(optimizer.state).items()}
+    state |= {f"optimizer.{name}": value for name, value in named_arrays(run.optimizer.state).items()}
     state |= {f"random.{i}": value for i, value in enumerate(_random_state())}
-    temporary = out / f"next-{STATE}"
-    mx.save_safetensors(str(temporary), state, metadata={"done": str(done), "curves": json.dumps(curves)})
-    os.replace(temporary, out / STATE)
+    progress = {name: getattr(run, name) for name in _PROGRESS}
+    temporary = run.out / f"next-{STATE}"
+    mx.save_safetensors(str(temporary), state, metadata={"progress": json.dumps(progress)})
+    os.replace(temporary, run.out / STATE)
 
 
-def _restore(out: Path, model: nn.Module, optimizer: optim.Optimizer) -> tuple[int, dict[str, Any]]:
-    """Load the last checkpoint in ``out``, if there is one; the iterations done and the curves so far."""
-    if not (out / STATE).exists():
-        return 0, {"train": [], "valid": [], "seconds": 0.0, "tokens": 0}
-    arrays, meta = load_arrays(out / STATE)
+def _restore(run: _Run) -> None:
+    """Go back to the last checkpoint in the run's folder, if there is one."""
+    if not (run.out / STATE).exists():
+        return
+    arrays, meta = load_arrays(run.out / STATE)
     state: dict[str, dict[str, mx.array]] = {"adapter": {}, "optimizer": {}, "random": {}}
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         state[part][rest] = value
-    model.load_weights(list(state["adapter"].items()), strict=False)
-    optimizer.state = tree_unflatten(list(state["optimizer"].items()))
+    run.model.load_weights(list(state["adapter"].items()), strict=False)
+    run.optimizer.state = tree_unflatten(list(state["optimizer"].items()))
     for i, value in enumerate(_random_state()):
         value[:] = state["random"][str(i)]
-    mx.eval(model.parameters(), optimizer.state)
-    return int(meta["done"]), json.loads(meta["curves"])
+    mx.eval(run.model.parameters(), run.optimizer.state)
+    for name, value in json.loads(meta["progress"]).items():
+        setattr(run, name, value)
 
 
 def _random_state() -> Sequence[mx.array]:
     """MLX's global random state; its items cannot be replaced, but their values can be written in place."""
     return cast("Sequence[mx.array]", mx.random.state)  # the stub says object
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True))

@@ -1,0 +1,214 @@
+"""What may import what: the order of the flow, and who may touch MLX."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from harness.profile import ROOT
+
+# A module imports only what stands before it, inside functions too.
+ORDER = [
+    "harness",
+    "harness.errors",
+    "harness.frozen",
+    "harness.atomic",
+    "harness.visible",
+    "harness.progress",
+    "harness.machine",
+    "harness.engine",
+    "harness.profile",
+    "harness.formats",
+    "harness.record",
+    "harness.rows",
+    "harness.cases",
+    "harness.replies",
+    "harness.store",
+    "harness.external",
+    "harness.tree",
+    "harness.find",
+    "harness.grep",
+    "harness.tools",
+    "harness.splits",
+    "harness.example",
+    "harness.sources",
+    "harness.phrasings",
+    "harness.subjects",
+    "harness.mining",
+    "harness.direct",
+    "harness.corpus",
+    "harness.ladder",
+    "harness.engine.arrays",
+    "harness.engine.chat",
+    "harness.engine.rows",
+    "harness.engine.batches",
+    "harness.engine.gguf",
+    "harness.engine.pocket",
+    "harness.engine.models",
+    "harness.engine.generate",
+    "harness.engine.latency",
+    "harness.engine.memory",
+    "harness.engine.doctor",
+    "harness.engine.train",
+    "harness.engine.probe",
+    "harness.engine.fuse",
+    "harness.engine.evaluate",
+    "harness.corpus_stage",
+    "harness.flow",
+    "harness.plan",
+    "harness.bench_worker",
+    "harness.bench",
+    "harness.stats",
+    "harness.differences",
+    "harness.judge",
+    "harness.measure",
+    "harness.summary",
+    "harness.cells",
+    "harness.compare",
+    "harness.charts",
+    "harness.terminal",
+    "harness.markdown",
+    "harness.page",
+    "harness.report",
+    "harness.runfile",
+    "harness.commands",
+    "harness.cli",
+    "harness.__main__",
+]
+
+LAZY_MLX = "harness/formats.py"  # one of mlx-lm's parsers, imported when a reply in its format is read
+STOCK_MLX = "harness/bench_worker.py"  # a script: its stock side must import MLX as any user of mlx-lm does
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file below the root."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "harness").rglob("*.py"))}
+OUTSIDE_ENGINE = [
+    path
+    for folder in ("harness", "fixtures", "suites/phase8")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "engine" not in path.parts
+] + [ROOT / "conftest.py", ROOT / "noxfile.py"]
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """The modules that import statements name; of ``from a import b`` both ``a`` and ``a.b``."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports here are absolute"
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def at_module_level(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs on import: no function bodies, nothing for type checkers only."""
+    yield node
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return
+    checked_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    for child in node.orelse if isinstance(node, ast.If) and checked_only else ast.iter_child_nodes(node):
+        yield from at_module_level(child)
+
+
+@cache
+def tree(path: Path) -> ast.AST:
+    """A file's syntax."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def is_mlx(name: str) -> bool:
+    """Whether a dotted name belongs to MLX or mlx-lm."""
+    return name.split(".")[0] in ("mlx", "mlx_lm")
+
+
+def after_running(code: str) -> str:
+    """The last line that a fresh process prints."""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout.strip().splitlines()[-1]
+
+
+def test_the_order_names_every_module_once() -> None:
+    """A new module gets its place in the flow."""
+    assert sorted(ORDER) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_what_stands_before_it(name: str) -> None:
+    """Data flows one way."""
+    used = imported(ast.walk(tree(MODULES[name]))) & MODULES.keys() - {"harness"}
+    before = ORDER[: ORDER.index(name)] if name in ORDER else []
+    assert not used - set(before)
+
+
+def test_the_harness_does_not_know_its_plugin_or_its_suites() -> None:
+    """They wire it and assert on it."""
+    for name, path in MODULES.items():
+        assert not [
+            other for other in imported(ast.walk(tree(path))) if other.split(".")[0] in ("fixtures", "suites")
+        ], name
+
+
+def test_nothing_outside_the_engine_imports_mlx_at_module_level() -> None:
+    """Only the engine loads the fast BLAS first."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in OUTSIDE_ENGINE
+        if any(map(is_mlx, imported(at_module_level(tree(path)))))
+    }
+    assert found == {STOCK_MLX}
+
+
+def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> None:
+    """And it loads the fast BLAS before."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in OUTSIDE_ENGINE
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef) and any(map(is_mlx, imported(ast.walk(node))))
+    }
+    assert found == {LAZY_MLX}
+
+
+def test_judging_knows_no_files_and_no_clock() -> None:
+    """Results and limits in, verdicts out."""
+    used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES["harness.judge"])))}
+    assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys, contextlib\nfrom harness.cli import main\n"
+        "with contextlib.suppress(SystemExit):\n    main(['--help'])\n",
+        "import sys, pytest\n"
+        "assert pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider', 'suites/phase8']) == 0\n",
+    ],
+    ids=["help", "collect-only"],
+)
+def test_help_and_collection_do_not_import_mlx(code: str) -> None:
+    """They answer at once, on any machine."""
+    ask = "print([name for name in ('mlx', 'mlx_lm', 'transformers', 'scipy') if name in sys.modules])"
+    assert after_running(code + ask) == "[]"
+
+
+def test_reading_a_call_in_mlx_lms_format_loads_the_fast_blas_first() -> None:
+    """Whichever of our modules imports MLX, it computes with the same BLAS."""
+    code = (
+        "import sys\nfrom harness.formats import parse_reply\n"
+        "sys.modules['mlx_lm'] = None  # importing it raises\n"
+        "try:\n    parse_reply('<tool_call>x</tool_call>', 'qwen3-coder', [])\n"
+        "except ImportError:\n    print('harness.engine' in sys.modules)"
+    )
+    assert after_running(code) == "True"

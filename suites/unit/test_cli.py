@@ -1,0 +1,169 @@
+"""The command line: bad input is one message and exit code 2, never a traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import external
+from harness.cli import main
+from harness.profile import ROOT
+from suites.unit.profiles import READY, smollm2, write_profile
+
+FILES = """
+[corpus]
+kind = "files"
+test = "test.jsonl"
+"""
+ROW = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
+WIDTH = 32
+TINY = {
+    "model_type": "llama",
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 1,
+    "intermediate_size": WIDTH,
+    "num_attention_heads": 1,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": WIDTH,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of model folders are remembered in the test's own folder."""
+    monkeypatch.setattr(external, "_HASHES", tmp_path / "file-hashes.json")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one message that a command is refused with."""
+    assert main([str(argument) for argument in arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.count("error: ") == 1
+    assert "Traceback" not in message
+    return message
+
+
+def build(folder: Path) -> tuple[str, str]:
+    """Artefacts of the test's own."""
+    return "--build", str(folder / "build")
+
+
+def test_an_unknown_profile_is_refused_without_a_traceback() -> None:
+    """As a user sees it, from a process of its own."""
+    command = [sys.executable, "-m", "harness", "run", "--profile", "nosuch"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: profile 'nosuch' not found. Shipped profiles: pocket, qwen25-coder-7b")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_faulty_profile_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With file and key."""
+    path = write_profile(tmp_path, ("stop_sequences", "stop"))
+    assert f"{path}: prompting.stop: unknown key" in refused(capsys, "run", "--profile", path, *build(tmp_path))
+
+
+def test_an_unknown_variant_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is built, with those that there are."""
+    message = refused(capsys, "run", "--profile", "pocket", "--variant", "fused-3bit", *build(tmp_path))
+    assert "unknown variant 'fused-3bit'. This profile has: base, adapter, fused-8bit" in message
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize("bits", ["3", "7"])
+def test_a_width_that_the_profile_does_not_fuse_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: str
+) -> None:
+    """With those that it does, and where to add one."""
+    message = refused(capsys, "fuse", "--profile", "pocket", "--bits", bits, *build(tmp_path))
+    assert f"width {bits} is not in fuse.widths: 4, 5, 6, 8. Add it there." in message
+
+
+def test_a_width_in_a_profile_that_does_not_exist_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its place in the file."""
+    path = smollm2(tmp_path, ("[4, 5, 6, 8]", "[4, 7]"))
+    assert "fuse.widths.1: Input should be 2, 3, 4, 5, 6 or 8" in refused(capsys, "fuse", "--profile", path)
+
+
+def test_malformed_rows_are_refused_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The user's own file, not a copy of it."""
+    (tmp_path / "test.jsonl").write_text(ROW + '{"messages": []}\n')
+    path = write_profile(tmp_path, text=READY + FILES)
+    message = refused(capsys, "data", "--profile", path, *build(tmp_path))
+    assert f"{tmp_path / 'test.jsonl'}:2: expected an object" in message
+
+
+def test_rows_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even for a plan, which needs their hash."""
+    path = write_profile(tmp_path, text=READY + FILES)
+    (tmp_path / "tuned").mkdir()
+    message = refused(capsys, "run", "--plan", "--profile", path, *build(tmp_path))
+    assert f"{tmp_path / 'test.jsonl'}: no such file" in message
+
+
+def test_a_profile_without_training_cannot_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It brings its models along."""
+    path = write_profile(tmp_path)
+    for command in ("probe", "train"):
+        assert "[training] is missing" in refused(capsys, command, "--profile", path, *build(tmp_path))
+
+
+def test_a_model_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And said to be no hub id either."""
+    path = write_profile(tmp_path)
+    message = refused(capsys, "run", "--profile", path, *build(tmp_path))
+    assert f"'tuned': no such folder ({tmp_path / 'tuned'})" in message
+
+
+def test_a_model_folder_without_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder is named, and what is missing from it."""
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text(json.dumps(TINY))
+    message = refused(capsys, "run", "--profile", write_profile(tmp_path), *build(tmp_path))
+    assert f"{tmp_path / 'tuned'}: no model*.safetensors; the weights are missing" in message
+
+
+def test_a_model_folder_without_tokenizer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole weights are not enough to answer."""
+    write_tiny_model(tmp_path / "tuned")
+    message = refused(capsys, "run", "--profile", write_profile(tmp_path), *build(tmp_path))
+    assert f"{tmp_path / 'tuned'}: no tokenizer.json or tokenizer.model" in message
+
+
+def test_a_command_that_does_not_exist_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse names those that do."""
+    with pytest.raises(SystemExit) as caught:
+        main(["rum"])
+    assert caught.value.code == 2
+    assert "'run', 'data', 'probe'" in capsys.readouterr().err
+
+
+def test_listing_artefacts_beside_remembered_hashes_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file of hashes lies between the stages."""
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "file-hashes.json").write_text("{}")
+    assert main(["artefacts", "list", *build(tmp_path)]) == 0
+    assert "stage" in capsys.readouterr().out
+
+
+def write_tiny_model(folder: Path) -> None:
+    """A real one-layer model in mlx-lm's format, with no tokenizer."""
+    from harness.engine.arrays import mx
+
+    layer, square = "model.layers.0", mx.zeros((WIDTH, WIDTH))
+    weights = {
+        "model.embed_tokens.weight": square,
+        "model.norm.weight": mx.ones((WIDTH,)),
+        f"{layer}.input_layernorm.weight": mx.ones((WIDTH,)),
+        f"{layer}.post_attention_layernorm.weight": mx.ones((WIDTH,)),
+        **{f"{layer}.self_attn.{name}_proj.weight": square for name in "qkvo"},
+        **{f"{layer}.mlp.{name}_proj.weight": square for name in ("gate", "up", "down")},
+    }
+    folder.mkdir()
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    (folder / "config.json").write_text(json.dumps(TINY))

@@ -1,0 +1,163 @@
+"""One real run of ``pocket``, from sources to reports, as a user starts it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.profile import PROFILES, ROOT
+from harness.record import RunRecord
+from harness.runfile import load_run, load_verdict
+
+BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies")
+
+
+def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """One command of the harness in a process of its own."""
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store for this module."""
+    return tmp_path_factory.mktemp("build")
+
+
+@pytest.fixture(scope="module")
+def reports(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reports of a first, complete run."""
+    folder = tmp_path_factory.mktemp("reports")
+    ran = harness("run", "--profile", "pocket", "--build", build, "--reports", folder)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def record(reports: Path) -> RunRecord:
+    """The record of that run."""
+    return load_run(reports)
+
+
+def test_a_run_writes_every_report(reports: Path) -> None:
+    """The files that the README names."""
+    names = {"run.json", "verdict.json", "report.md", "report.html", "junit.xml", "benchmark.json"}
+    assert names <= {path.name for path in reports.iterdir()}
+    assert load_verdict(reports).exit_code == 0
+
+
+def test_the_record_fits_the_published_schema(reports: Path) -> None:
+    """docs/run.schema.json is what other tools read runs by."""
+    schema = json.loads((ROOT / "docs" / "run.schema.json").read_text())
+    jsonschema.validate(json.loads((reports / "run.json").read_text()), schema)
+
+
+def test_every_variant_has_replies_timings_and_memory(record: RunRecord) -> None:
+    """Nothing is judged that was not measured."""
+    for variant in record.variants:
+        assert variant.replies, variant.name
+        assert variant.memory is not None, variant.name
+        assert {"load_s", "ttft_cold_s", "ttft_warm_s", "query_s", "token_s"} <= set(variant.latency), variant.name
+
+
+def test_the_base_and_both_synthetic_controls_fail_as_they_must(record: RunRecord) -> None:
+    """The run proves that its gate can fail."""
+    controls = {verdict.variant: verdict.status for verdict in record.verdicts if verdict.gate == "control"}
+    assert controls == {"base": "pass", "always-call": "pass", "always-direct": "pass"}
+
+
+def test_lora_reaches_attention_router_and_experts(record: RunRecord) -> None:
+    """The layers that mlx-lm finds in the production architecture."""
+    assert record.training is not None
+    assert {"self_attn.q_proj", "mlp.gate", "mlp.switch_mlp.up_proj"} <= set(record.training.modules)
+
+
+def test_a_second_run_builds_nothing(build: Path, reports: Path, tmp_path: Path) -> None:
+    """Every artefact is found by the hash of its inputs."""
+    ran = harness("run", "--profile", "pocket", "--build", build, "--reports", tmp_path, "--variant", "fused-5bit")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "building" not in ran.stderr
+    assert load_run(tmp_path).partial
+
+
+def test_every_artefact_is_sound(build: Path, reports: Path) -> None:
+    """Contents are what was hashed when they were built."""
+    ran = harness("artefacts", "verify", "--build", build)
+    assert ran.returncode == 0, ran.stdout
+    assert {path.name for path in build.iterdir() if not path.name.startswith(".")} == set(BUILT)
+
+
+def test_a_fused_folder_loads_in_mlx_lm_and_answers(build: Path, reports: Path) -> None:
+    """Through mlx-lm's own load and generate, in a process that knows nothing of the harness's models."""
+    code = (
+        "import sys, harness.engine; from mlx_lm import load, generate\n"
+        "for folder in sys.argv[1:]:\n"
+        "    model, tokenizer = load(folder)\n"
+        "    prompt = tokenizer.apply_chat_template([{'role': 'user', 'content': 'hi'}], add_generation_prompt=True)\n"
+        "    print(repr(generate(model, tokenizer, prompt, max_tokens=4)))\n"
+    )
+    folders = [str(path) for path in (build / "fused").iterdir()]
+    ran = subprocess.run([sys.executable, "-c", code, *folders], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == len(folders) == 4
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, reports: Path, tmp_path: Path) -> None:
+    """Killed after its first checkpoint, without any chance to clean up."""
+    adapter = next((build / "adapter").iterdir())
+    other = tmp_path / "build"
+    shutil.copytree(build, other, ignore=shutil.ignore_patterns("adapter", "fused", "replies"))
+    command = [sys.executable, "-m", "harness", "train", "--profile", "pocket", "--build", str(other)]
+    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = other / ".partial" / f"adapter-{adapter.name}" / "state.safetensors"
+    while not state.exists() and training.poll() is None:
+        time.sleep(0.05)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert state.exists(), "training ended before it could be killed"
+    assert not (other / "adapter" / adapter.name).exists()
+    ran = harness("train", "--profile", "pocket", "--build", other)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("adapters.safetensors", "adapter_config.json"):
+        assert (other / "adapter" / adapter.name / name).read_bytes() == (adapter / name).read_bytes(), name
+
+
+def test_a_variant_that_misses_its_target_turns_the_run_red(build: Path, reports: Path, tmp_path: Path) -> None:
+    """The base, called production: the run fails and names it."""
+    profile = (PROFILES / "pocket.toml").read_text().replace('base = "control"', 'base = "production"')
+    mine = tmp_path / "pocket.toml"
+    mine.write_text(profile)
+    ran = harness("run", "--profile", mine, "--build", build, "--reports", tmp_path / "r", "--variant", "base")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    verdict = load_verdict(tmp_path / "r")
+    assert verdict.exit_code == 1
+    assert any(reason.startswith("base: canonical: fail") for reason in verdict.reasons)
+
+
+def test_ready_model_folders_are_gated_by_a_short_profile(build: Path, reports: Path, tmp_path: Path) -> None:
+    """The README's own profile for one's own models, with two folders and held-out rows made elsewhere."""
+    corpus = next((build / "corpus").iterdir())
+    shutil.copy(corpus / "test.jsonl", tmp_path / "held-out.jsonl")
+    for name, folder in zip(("mine-a", "mine-b"), sorted((build / "fused").iterdir()), strict=False):
+        os.symlink(folder, tmp_path / name)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'name = "mine"\n'
+        '[prompting]\nformat = "fenced"\nsystem = "You help with Python web code."\n'
+        'stop_sequences = ["<|im_end|>"]\nmax_tokens = 64\n'
+        '[corpus]\nkind = "files"\ntest = "held-out.jsonl"\n'
+        '[[models]]\nname = "a"\npath = "mine-a"\nrole = "candidate"\n'
+        '[[models]]\nname = "b"\npath = "mine-b"\nrole = "candidate"\n'
+    )
+    ran = harness("run", "--profile", mine, "--build", build, "--reports", tmp_path / "r")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    record = load_run(tmp_path / "r")
+    assert [variant.name for variant in record.variants] == ["a", "b"]
+    assert {v.status for v in record.verdicts if v.role == "candidate"} <= {"xpass", "xfail", "not applicable", "new"}

@@ -1,0 +1,62 @@
+"""Folders that were made elsewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from harness import external
+from harness.errors import InvalidInput
+from harness.external import external_folder, folder_key
+from suites.unit.profiles import located
+
+
+@pytest.fixture(autouse=True)
+def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """File hashes are remembered in the test's own folder."""
+    path = tmp_path / "hashes" / "file-hashes.json"
+    monkeypatch.setattr(external, "_HASHES", path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder with the files of a model."""
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "merges.txt", "chat_template.jinja"):
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "merges.txt", "chat_template.jinja"])
+def test_the_key_of_a_folder_changes_with_each_of_its_files(model: Path, name: str) -> None:
+    """Other contents are another model."""
+    before = folder_key(model)
+    (model / name).write_text("something else")
+    assert folder_key(model) != before
+
+
+def test_the_key_of_a_folder_does_not_change_with_its_place(model: Path) -> None:
+    """A moved model is the same model."""
+    before = folder_key(model)
+    assert folder_key(model.rename(model.with_name("moved"))) == before
+
+
+def test_hashes_are_remembered(model: Path, remembered: Path) -> None:
+    """A second look reads no weights."""
+    before = folder_key(model)
+    assert str(model / "model.safetensors") in remembered.read_text()
+    assert folder_key(model) == before
+
+
+def test_a_folder_beside_the_profile_goes_before_a_hub(model: Path, tmp_path: Path) -> None:
+    """Its key is that of its contents."""
+    assert external_folder(located(tmp_path), "tuned").key == folder_key(model)
+    assert external_folder(located(tmp_path), "owner/model").key.startswith("hub-")
+
+
+@pytest.mark.parametrize("name", ["tuned", "./models/tuned", "/models/tuned", "my models/tuned", "a/b/c", "owner/"])
+def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(tmp_path: Path, name: str) -> None:
+    """With the folder that was looked for."""
+    with pytest.raises(InvalidInput, match="no such folder .*not a hub id like owner/model"):
+        external_folder(located(tmp_path), name)

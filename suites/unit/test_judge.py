@@ -1,0 +1,307 @@
+"""The gates: what passes, what fails, and what is never a pass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from harness import judge
+from harness.cases import Case
+from harness.judge import Evidence, absent, outcome
+from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
+from harness.record import Reply, Status
+from suites.unit.records import canonical, environment, held_out, memory, reply, samples, verdict
+
+BUDGETS = Budgets(
+    latency=LatencyBudget(
+        reference_machine="Apple M1 Max",
+        seconds_per_query={"tuned": 3.0},
+        relative_to="base",
+        max_decode_ratio=1.5,
+    ),
+    memory=MemoryBudget(judged="mlx_peak", ceiling_gb=20.0, variants_gb={"small": 1.0}),
+)
+
+
+def case(of: Reply) -> Case:
+    """The case that a reply answers."""
+    return Case(id=of.case, suite=of.suite, turn=of.turn, label=of.label, query=of.query, messages=())
+
+
+def evidence(
+    replies: Sequence[Reply],
+    role: Role = "production",
+    asked: Sequence[Reply] | None = None,
+    budgets: Budgets = BUDGETS,
+) -> Evidence:
+    """Replies to judge; ``asked`` are the replies that there should be."""
+    cases = tuple(case(one) for one in (replies if asked is None else asked))
+    return Evidence(variant="tuned", role=role, cases=cases, replies=tuple(replies), budgets=budgets)
+
+
+SHARES = {
+    judge.canonical: "orm-or-sql",
+    judge.held_out: "held-out-00",
+    judge.over_calls: "held-out-02",
+    judge.under_calls: "held-out-00",
+    judge.second_turn: "row",
+    judge.termination: "row",
+}
+
+
+@pytest.mark.parametrize("role", ["production", "candidate", "control"])
+@pytest.mark.parametrize(("gate", "lost"), SHARES.items())
+def test_a_missing_reply_is_missing_and_never_a_pass(gate, lost: str, role: Role) -> None:
+    """Not even where all the others are right."""
+    asked = [*canonical(), *held_out(), reply("row", "direct", suite="held-out", turn=2)]
+    assert gate(evidence([one for one in asked if one.case != lost], role, asked=asked)).status == "missing"
+
+
+@pytest.mark.parametrize("gate", SHARES)
+def test_a_gate_without_prompts_is_not_applicable(gate) -> None:
+    """It says so by name; it does not pass with nothing measured."""
+    found = gate(evidence([]))
+    assert (found.status, found.measured) == ("not applicable", None)
+
+
+@pytest.mark.parametrize(
+    ("role", "right", "status"),
+    [
+        ("production", 5, "pass"),
+        ("production", 4, "fail"),
+        ("candidate", 5, "xpass"),
+        ("candidate", 4, "xfail"),
+        ("control", 5, "info"),
+        ("control", 4, "info"),
+    ],
+)
+def test_only_production_can_fail_a_gate(role: Role, right: int, status: Status) -> None:
+    """A candidate is expected to fail, a control is told about."""
+    assert judge.canonical(evidence(canonical(right), role)).status == status
+
+
+def test_a_failing_share_names_its_cases_and_how_sure_it_is() -> None:
+    """Three of five is anything from 14.7 to 94.7 %."""
+    found = judge.canonical(evidence(canonical(3)))
+    assert found.failures == ("async-await", "orm-or-sql")
+    assert found.interval is not None
+    assert (round(found.interval.low, 3), round(found.interval.high, 3)) == (0.147, 0.947)
+    assert (found.measured, found.limit, found.samples) == (0.6, 1.0, 5)
+
+
+def test_a_share_at_its_limit_passes() -> None:
+    """At least 90 % of twenty are eighteen."""
+    assert judge.held_out(evidence(held_out(18))).status == "pass"
+    assert judge.held_out(evidence(held_out(17))).status == "fail"
+
+
+def test_a_reply_to_another_turn_or_suite_does_not_count() -> None:
+    """The same id is used in both turns."""
+    first, second = (reply("row", "direct", suite="held-out", turn=turn) for turn in (1, 2))
+    assert judge.second_turn(evidence([first], asked=[first, second])).status == "missing"
+    assert judge.held_out(evidence([second], asked=[first, second])).status == "missing"
+
+
+@pytest.mark.parametrize(
+    ("label", "decision", "over", "under", "right"),
+    [
+        ("direct", "answer", 0, None, True),
+        ("direct", "call", 1, None, False),
+        ("direct", "malformed", 1, None, False),
+        ("direct", "empty", 0, None, False),
+        ("tool", "call", None, 0, True),
+        ("tool", "answer", None, 1, False),
+        ("tool", "empty", None, 1, False),
+        ("tool", "malformed", None, 0, False),
+    ],
+)
+def test_each_decision_counts_where_it_is_documented(
+    label: str, decision: str, over: int | None, under: int | None, right: bool
+) -> None:
+    """An attempt at a call is an over-call, a malformed one is no under-call; an empty reply is never right."""
+    found = evidence([reply("row", label, suite="held-out", decision=decision)])
+    assert judge.over_calls(found).measured == over
+    assert judge.under_calls(found).measured == under
+    assert judge.held_out(found).measured == right
+
+
+@pytest.mark.parametrize("change", [{"finish": "length"}, {"after_stop": "<|im_end|>and more"}])
+def test_a_reply_that_does_not_end_at_the_stop_sequence_fails_termination(change: dict[str, Any]) -> None:
+    """The token limit is no end, and text after the stop sequence is none either."""
+    found = judge.termination(evidence([*canonical()[:4], reply("orm-or-sql", "direct", **change)]))
+    assert (found.status, found.failures) == ("fail", ("orm-or-sql",))
+
+
+def test_a_control_that_fails_discrimination_passes_its_gate() -> None:
+    """One of the two suites is enough to catch it."""
+    assert judge.control(evidence([*canonical(2), *held_out(20)], "control")).status == "pass"
+    assert judge.control(evidence([*canonical(5), *held_out(3)], "control")).status == "pass"
+
+
+def test_a_control_that_passes_discrimination_fails_its_gate() -> None:
+    """Then the gate can tell nothing, and the run fails."""
+    found = judge.control(evidence([*canonical(), *held_out()], "control"))
+    assert (found.status, found.role) == ("fail", "control")
+    assert outcome([found])[0] == 1
+
+
+def test_a_control_without_replies_or_prompts_is_missing() -> None:
+    """It was not caught: nobody looked."""
+    assert judge.control(evidence([], "control", asked=canonical())).status == "missing"
+    assert judge.control(evidence([], "control")).status == "missing"
+    assert judge.control(evidence(canonical(2), "control", asked=[*canonical(), *held_out()])).status == "missing"
+
+
+def test_agreement_compares_token_for_token() -> None:
+    """The tokens of the judged and of the timed reply."""
+    timed = {one.case: one.tokens for one in canonical()}
+    assert judge.agreement(canonical(), timed).differing == ()
+    assert judge.agreement(canonical(), timed | {"async-await": (9,)}).differing == ("async-await",)
+
+
+def test_a_query_that_was_judged_and_not_timed_differs() -> None:
+    """One timed query of five does not prove that all five agree."""
+    found = judge.agreement(canonical(), {"async-await": (1, 2, 3)})
+    assert (found.same, found.compared) == (1, 5)
+    assert judge.kernel_agreement("tuned", "production", found).status == "fail"
+
+
+def test_agreement_on_nothing_is_missing() -> None:
+    """Whether nothing was timed or nothing was compared."""
+    for found in (None, judge.agreement(canonical(), {})):
+        assert judge.kernel_agreement("tuned", "production", found).status == "missing"
+
+
+def test_seconds_a_query_are_judged_on_the_reference_machine_only() -> None:
+    """Elsewhere the limit says nothing."""
+    timed = {"query_s": samples(2.0, 4.5)}
+    judged = judge.seconds_a_query("tuned", "production", timed, BUDGETS, environment())
+    assert (judged.status, judged.measured, judged.limit) == ("fail", 3.25, 3.0)
+    elsewhere = judge.seconds_a_query("tuned", "production", timed, BUDGETS, environment(chip="Apple M5"))
+    assert elsewhere.status == "not applicable"
+    assert judge.seconds_a_query("other", "production", timed, BUDGETS, environment()).status == "not applicable"
+
+
+def test_untimed_queries_are_missing_on_the_reference_machine() -> None:
+    """The limit applies and nothing was measured."""
+    assert judge.seconds_a_query("tuned", "production", {}, BUDGETS, environment()).status == "missing"
+
+
+FAST, WIDE, SLOW = (1.0, 1.01, 1.02) * 5, (0.5, 1.5, 2.5) * 2, (2.0, 2.01, 2.02) * 5
+
+
+@pytest.mark.parametrize(
+    ("mine", "role", "status"),
+    [
+        (FAST, "production", "pass"),
+        (SLOW, "production", "fail"),
+        (WIDE, "production", "inconclusive"),
+        (SLOW, "candidate", "xfail"),
+        (WIDE, "candidate", "inconclusive"),
+        (WIDE, "control", "info"),
+    ],
+)
+def test_a_decode_ratio_is_inconclusive_where_its_interval_holds_the_limit(
+    mine: tuple[float, ...], role: Role, status: Status
+) -> None:
+    """Not being able to show a loss is not the same as showing that there is none."""
+    found = judge.decode_ratio("tuned", role, {"token_s": samples(*mine)}, {"token_s": samples(*FAST)}, BUDGETS)
+    assert found.status == status, found.detail
+
+
+@pytest.mark.parametrize("measured", [{}, {"token_s": samples()}, {"token_s": samples(1.0)}])
+def test_a_decode_ratio_without_enough_samples_is_missing(measured: dict) -> None:
+    """On either side."""
+    enough = {"token_s": samples(*FAST)}
+    assert judge.decode_ratio("tuned", "production", measured, enough, BUDGETS).status == "missing"
+    assert judge.decode_ratio("tuned", "production", enough, measured, BUDGETS).status == "missing"
+
+
+def test_a_variant_is_not_compared_with_itself() -> None:
+    """Nor where the profile compares with nothing."""
+    timed = {"token_s": samples(*FAST)}
+    assert judge.decode_ratio("base", "production", timed, timed, BUDGETS).status == "not applicable"
+    assert judge.decode_ratio("tuned", "production", timed, timed, Budgets()).status == "not applicable"
+
+
+@pytest.mark.parametrize(
+    ("judged", "gigabytes", "named"),
+    [
+        ("mlx_active", 19.0, "mlx active"),
+        ("mlx_peak", 20.0, "mlx peak"),
+        ("process_peak", 21.0, "physical footprint"),
+    ],
+)
+def test_memory_judges_the_number_that_the_profile_names(judged, gigabytes: float, named: str) -> None:
+    """And says which of the three it was."""
+    budgets = Budgets(memory=MemoryBudget(judged=judged, ceiling_gb=20.0))
+    found = judge.memory("tuned", "production", memory(), budgets)
+    assert found.measured == gigabytes
+    assert found.detail.startswith(named)
+    assert found.status == ("fail" if gigabytes > 20 else "pass")
+
+
+def test_a_variants_own_ceiling_goes_before_the_profiles() -> None:
+    """20 GB are fine for one and too much for the other."""
+    assert judge.memory("tuned", "production", memory(), BUDGETS).status == "pass"
+    assert judge.memory("small", "production", memory(), BUDGETS).status == "fail"
+
+
+def test_memory_that_was_not_measured_is_missing() -> None:
+    """Where there is a ceiling; without one it is not applicable."""
+    assert judge.memory("tuned", "production", None, BUDGETS).status == "missing"
+    assert judge.memory("tuned", "production", None, Budgets()).status == "not applicable"
+
+
+def test_calls_without_a_record_are_new_and_judged_with_one() -> None:
+    """A new lane has nothing to differ from."""
+    assert judge.tool_calls("tuned", "production", False, False, "").status == "new"
+    assert judge.tool_calls("tuned", "production", True, True, "").status == "pass"
+    changed = judge.tool_calls("tuned", "production", True, False, "was a, is b")
+    assert (changed.status, changed.detail) == ("fail", "was a, is b")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        ([], 1),
+        (["pass"], 0),
+        (["pass", "xfail", "xpass", "new", "info", "not applicable"], 0),
+        (["pass", "missing"], 1),
+        (["pass", "fail"], 1),
+        (["pass", "inconclusive"], 3),
+        (["fail", "inconclusive"], 1),
+    ],
+)
+def test_the_exit_code_follows_from_the_verdicts(statuses: list[str], code: int) -> None:
+    """Failed or empty is 1, inconclusive 3; a failure outweighs what is open."""
+    assert outcome([verdict(status=status) for status in statuses])[0] == code
+
+
+def test_a_candidate_that_is_inconclusive_does_not_hold_up_the_run() -> None:
+    """It could not have failed the run either."""
+    assert outcome([verdict(), verdict(status="inconclusive", role="candidate")])[0] == 0
+
+
+def test_the_reasons_name_variant_gate_and_status() -> None:
+    """One line each, for the verdict file."""
+    _, reasons = outcome([verdict(), verdict(gate="memory", status="missing", detail="not measured")])
+    assert reasons == ("fused-5bit: memory: missing: not measured",)
+
+
+def test_what_was_owed_and_not_judged_is_named_as_missing() -> None:
+    """Names are compared before numbers."""
+    owed: list[tuple[str, Role, str]] = [
+        ("fused-5bit", "production", "held-out"),
+        ("fused-4bit", "candidate", "memory"),
+    ]
+    found = absent(owed, [verdict(gate="held-out"), verdict(gate="memory")])
+    assert [(one.variant, one.role, one.gate, one.status) for one in found] == [
+        ("fused-4bit", "candidate", "memory", "missing")
+    ]
+
+
+def test_an_expected_failure_does_not_pass_its_test() -> None:
+    """pytest must see it fail to report it as expected."""
+    assert not judge.is_good(verdict(status="xfail"))
+    assert not any(judge.is_good(verdict(status=status)) for status in ("fail", "missing", "inconclusive"))

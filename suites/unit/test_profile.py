@@ -1,0 +1,142 @@
+"""Profiles: what is read, and what is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InvalidInput
+from harness.profile import PROFILES, load
+from suites.unit.profiles import READY, smollm2, write_profile
+
+SHIPPED = sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def refusal(path: Path) -> str:
+    """The message that a profile is refused with."""
+    with pytest.raises(InvalidInput) as caught:
+        load(str(path))
+    return str(caught.value)
+
+
+def test_four_profiles_are_shipped() -> None:
+    """The tests below read these."""
+    assert SHIPPED == ["pocket", "qwen25-coder-7b", "qwen3-coder-30b", "smollm2"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_profile_loads_by_its_name(name: str) -> None:
+    """The name in the file is the name of the file."""
+    assert load(name).profile.name == name
+
+
+def test_a_profile_loads_from_any_path(tmp_path: Path) -> None:
+    """Its relative paths count from its own folder."""
+    folder = tmp_path / "some where"
+    folder.mkdir()
+    found = load(str(write_profile(folder)))
+    assert found.profile.variant_names() == ["tuned"]
+    assert found.resolve("tuned") == folder / "tuned"
+
+
+def test_an_unknown_profile_is_answered_with_the_shipped_names() -> None:
+    """So that the next try is right."""
+    with pytest.raises(InvalidInput, match="'pocet' not found.*pocket, qwen25-coder-7b"):
+        load("pocet")
+
+
+def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+    """The parser's own place is kept."""
+    assert "not valid TOML" in (message := refusal(write_profile(tmp_path, ('"mine"', '"mine')))), message
+    assert "line 2" in message
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "key", "guess", "allowed"),
+    [
+        ("iterations = 100", "iteration = 100", "training.iteration", "iterations", "checkpoint_every"),
+        ("tool_share", "tool_shar", "corpus.tool_shar", "tool_share", "row_tokens"),
+        ("distribution =", "distributio =", "base.distributio", "distribution", "parameters"),
+        ("relative_to", "relativ_to", "budgets.latency.relativ_to", "relative_to", "max_decode_ratio"),
+    ],
+)
+def test_an_unknown_key_is_named_with_a_guess_and_what_is_allowed(
+    tmp_path: Path, found: str, instead: str, key: str, guess: str, allowed: str
+) -> None:
+    """File, key as the file has it, guess, and the other keys of that table."""
+    path = smollm2(tmp_path, (found, instead))
+    line = next(line for line in refusal(path).splitlines() if "unknown key" in line)
+    assert line.startswith(f"{path}: {key}: unknown key. Did you mean {guess!r}? Allowed: ")
+    assert allowed in line
+
+
+def test_a_key_of_a_listed_model_is_checked_too(tmp_path: Path) -> None:
+    """Keys in lists are named with their position."""
+    path = write_profile(tmp_path, ('path = "tuned"', 'pathh = "tuned"'))
+    assert f"{path}: models.0.pathh: unknown key. Did you mean 'path'? Allowed: name, path, role" in refusal(path)
+
+
+def test_a_misspelt_stop_is_an_error(tmp_path: Path) -> None:
+    """A model once never stopped because of this very name."""
+    message = refusal(write_profile(tmp_path, ("stop_sequences", "stop")))
+    assert "prompting.stop: unknown key. Did you mean 'stop_sequences'?" in message
+    assert "prompting.stop_sequences: missing" in message
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "message"),
+    [
+        ("[4, 5, 6, 8]", "[4, 7]", "fuse.widths.1: Input should be 2, 3, 4, 5, 6 or 8. Found: 7."),
+        ("[4, 5, 6, 8]", "[4, 4]", "variant fused-4bit is named twice"),
+        ("[4, 5, 6, 8]", "[]", "fuse.widths"),
+        ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
+        ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
+        ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
+        ("max_decode_ratio = 1.5", "", "relative_to and max_decode_ratio go together"),
+        ("checkpoint_every = 50", "checkpoint_every = 30", "(100) must be a multiple of checkpoint_every (30)"),
+        ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
+        ('kind = "gguf-wheel"', 'kind = "gguf"', "'gguf-wheel', 'pocket', 'model'"),
+        ("examples = 683", "examples = 599", "corpus.examples"),
+        ("examples = 683", "examples = 801", "corpus.examples"),
+        ("held_out = 0.9", "held_out = 90", "budgets.held_out"),
+        ("ceiling_gb = 2.0", "ceiling_gb = inf", "budgets.memory.ceiling_gb: Input should be a finite number"),
+        ('stop_sequences = ["<|im_end|>"]', "stop_sequences = []", "prompting.stop_sequences"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_by_name(tmp_path: Path, found: str, instead: str, message: str) -> None:
+    """What was found and what is allowed, with the file before it."""
+    path = smollm2(tmp_path, (found, instead))
+    assert message in (refused := refusal(path)), refused
+    assert refused.startswith(str(path))
+
+
+def test_a_profile_with_nothing_to_judge_is_refused(tmp_path: Path) -> None:
+    """An empty run would pass every gate."""
+    path = write_profile(tmp_path, text=READY.partition("[[models]]")[0])
+    assert "nothing to judge" in refusal(path)
+
+
+def test_an_alias_gets_the_role_and_the_limits_it_was_given(tmp_path: Path) -> None:
+    """``fused-f16`` is ``fused-float``: a limit under either name holds."""
+    path = smollm2(
+        tmp_path,
+        ("group_size = 64", "group_size = 64\nkeep_float = true"),
+        ('base = "control"', 'fused-f16 = "production"'),
+        ("ceiling_gb = 2.0", "ceiling_gb = 2.0\nvariants_gb = { fused-f16 = 1.0 }"),
+        ('relative_to = "base"', 'relative_to = "fused-f16"'),
+    )
+    profile = load(str(path)).profile
+    assert profile.role("fused-float") == "production"
+    assert profile.budgets.memory is not None
+    assert profile.budgets.memory.variants_gb == {"fused-float": 1.0}
+    assert profile.budgets.latency.relative_to == "fused-float"
+
+
+def test_a_models_role_is_said_once(tmp_path: Path) -> None:
+    """Two places could disagree about what may fail."""
+    path = write_profile(tmp_path, ("[[models]]", '[roles]\ntuned = "candidate"\n\n[[models]]'))
+    assert "the role of tuned is given in [[models]]: take it out of [roles]" in refusal(path)
+
+
+def test_a_variant_without_a_role_is_a_candidate(tmp_path: Path) -> None:
+    """It is measured and cannot fail the run."""
+    assert load(str(smollm2(tmp_path, ('adapter = "production"', "")))).profile.role("adapter") == "candidate"

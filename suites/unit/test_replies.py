@@ -1,0 +1,98 @@
+"""From a model's text to a judged reply, and the controls that prove the gate."""
+
+from typing import get_args
+
+import pytest
+
+from harness.cases import Case, canonical_cases, read_tools
+from harness.formats import Tools
+from harness.judge import Evidence, control
+from harness.profile import Budgets, Format, load
+from harness.record import Finish, Reply
+from harness.replies import SYNTHETIC_CONTROLS, read_reply, synthetic_replies
+from suites.unit.profiles import prompting
+
+TOOLS = read_tools(load("pocket"))
+CASES = canonical_cases(load("pocket"), TOOLS)
+CALL = '```json\n{"name": "read_file", "arguments": {"path": "a.py"}}\n```'
+
+
+def read(text: str, finish: Finish = "stop", case: Case = CASES[0], stops: tuple[str, ...] = ("<|im_end|>",)) -> Reply:
+    """A text as the judge sees it."""
+    return read_reply(case, text, (1, 2), finish, 10, prompting(stop_sequences=stops), TOOLS)
+
+
+@pytest.mark.parametrize("name", SYNTHETIC_CONTROLS)
+@pytest.mark.parametrize("style", get_args(Format))
+def test_a_synthetic_control_is_caught_by_the_judge(name: str, style: Format) -> None:
+    """In every format: each run proves that its gate can fail."""
+    replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
+    evidence = Evidence(variant=name, role="control", cases=tuple(CASES), replies=tuple(replies), budgets=Budgets())
+    assert control(evidence).status == "pass"
+
+
+@pytest.mark.parametrize(("name", "decision"), [("always-call", "call"), ("always-direct", "answer")])
+@pytest.mark.parametrize("style", get_args(Format))
+def test_a_synthetic_control_does_what_its_name_says(name: str, decision: str, style: Format) -> None:
+    """A control that is caught for malformed calls would prove nothing."""
+    replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
+    assert {reply.decision for reply in replies} == {decision}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "enum": ["fast", "slow"]},
+        {"type": ["integer", "null"]},
+        {"type": "integer", "minimum": 5},
+        {"type": "array"},
+        {},
+    ],
+)
+def test_always_call_makes_a_valid_call_from_any_usual_schema(schema: dict) -> None:
+    """Users bring their own tools."""
+    parameters = {"type": "object", "properties": {"mode": schema}, "required": ["mode"]}
+    tools: Tools = [{"type": "function", "function": {"name": "go", "parameters": parameters}}]
+    assert {reply.decision for reply in synthetic_replies("always-call", CASES, prompting(), tools)} == {"call"}
+
+
+def test_a_call_is_read_with_its_arguments() -> None:
+    """A tool query that gets one is right."""
+    reply = read(CALL)
+    assert (reply.decision, reply.correct, reply.calls[0].arguments) == ("call", True, {"path": "a.py"})
+
+
+def test_a_stop_sequence_written_as_text_is_cut_off_and_kept() -> None:
+    """What follows it is not judged as an answer, and termination sees it."""
+    reply = read(f"{CALL}<|im_end|>\nuser\nMore")
+    assert (reply.text, reply.after_stop, reply.decision) == (CALL, "<|im_end|>\nuser\nMore", "call")
+
+
+def test_the_first_of_several_stop_sequences_ends_the_reply() -> None:
+    """Whatever their order in the profile; no text is lost."""
+    for stops in (("<a>", "<b>"), ("<b>", "<a>")):
+        reply = read("x<b>y<a>z", stops=stops)
+        assert (reply.text, reply.after_stop) == ("x", "<b>y<a>z")
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "<|im_end|>It depends."])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+def test_an_empty_reply_is_not_an_answer(text: str, case: Case) -> None:
+    """It is wrong for every query."""
+    reply = read(text, case=case)
+    assert (reply.decision, reply.correct) == ("empty", False)
+
+
+def test_a_malformed_call_is_kept_with_its_failure() -> None:
+    """Named, with the detail a person needs."""
+    reply = read('```json\n{"name": "rm", "arguments": {}}\n```')
+    assert reply.decision == "malformed"
+    assert reply.failure == "unknown tool: 'rm'; known: run_command, read_file, list_directory"
+
+
+def test_a_call_cut_by_the_token_limit_is_truncated() -> None:
+    """And so no call."""
+    reply = read(CALL[:-4], finish="length")
+    assert (reply.decision, reply.correct) == ("malformed", False)
+    assert reply.failure is not None
+    assert reply.failure.startswith("truncated")

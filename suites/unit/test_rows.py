@@ -1,0 +1,85 @@
+"""Chat JSONL: every fault is named by its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InvalidInput
+from harness.rows import read_rows
+
+GOOD = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}'
+
+
+def write(folder: Path, *lines: str | bytes) -> Path:
+    """A file of lines."""
+    path = folder / "rows.jsonl"
+    path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines) + b"\n")
+    return path
+
+
+def messages(*turns: dict) -> str:
+    """A line with these messages."""
+    return json.dumps({"messages": list(turns)})
+
+
+USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "not JSON"),
+        (b'{"messages": "\xff"}', "not JSON.*utf-8"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", 'expected an object with a non-empty list "messages"'),
+        ("{}", 'expected an object with a non-empty list "messages"'),
+        ('{"messages": []}', 'expected an object with a non-empty list "messages"'),
+        ('{"prompt": "Hi", "completion": "Hello"}', 'expected an object with a non-empty list "messages"'),
+        (messages(USER, "Hello"), r"messages\[1\].role is 'Hello'"),  # ty: ignore[invalid-argument-type]
+        (messages(USER, {"role": "bot", "content": "x"}), r"messages\[1\].role is 'bot'; allowed: system, user"),
+        (messages(USER, {"content": "x"}), r"messages\[1\].role is None"),
+        (messages(USER, {"role": "assistant"}), r"messages\[1\] has neither text"),
+        (messages(USER, {"role": "assistant", "content": ["x"]}), r"messages\[1\] has neither text"),
+        (messages({"role": "user", "content": None, "tool_calls": [{}]}, ANSWER), r"messages\[0\] has neither text"),
+        (messages(USER), "needs a user's and an assistant's turn; found user"),
+        (messages(ANSWER, USER), "the assistant speaks before the user"),
+    ],
+)
+def test_a_malformed_line_is_refused_with_its_number_and_fault(tmp_path: Path, line: str | bytes, fault: str) -> None:
+    """Blank lines count, so that an editor finds the line."""
+    path = write(tmp_path, GOOD, "", line)
+    with pytest.raises(InvalidInput, match=fault) as caught:
+        read_rows(path)
+    assert str(caught.value).startswith(f"{path}:3: ")
+
+
+def test_an_assistants_calls_need_no_text(tmp_path: Path) -> None:
+    """As OpenAI's format has it."""
+    line = messages(USER, {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "x"}}]})
+    assert len(read_rows(write(tmp_path, line))) == 1
+
+
+def test_separators_inside_text_do_not_end_a_line(tmp_path: Path) -> None:
+    """JSON may hold U+2028 and its like as they are."""
+    text = "one\u2028two\u0085three"
+    line = json.dumps({"messages": [USER, {"role": "assistant", "content": text}]}, ensure_ascii=False)
+    assert read_rows(write(tmp_path, line))[0]["messages"][1]["content"] == text
+
+
+def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+    """Files come from everywhere."""
+    assert len(read_rows(write(tmp_path, GOOD + "\r", GOOD + "\r"))) == 2
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  "]])
+def test_a_file_without_rows_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    """Nothing to judge would be nothing to fail."""
+    with pytest.raises(InvalidInput, match="no rows"):
+        read_rows(write(tmp_path, *lines))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(InvalidInput, match="rows.jsonl: no such file"):
+        read_rows(tmp_path / "rows.jsonl")

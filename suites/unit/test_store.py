@@ -1,0 +1,224 @@
+"""Artefacts: found by what they are made from, or built; never half of one."""
+
+import errno
+import multiprocessing
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InvalidInput
+from harness.store import MANIFEST, Step, Store, digest, read_manifest
+
+
+def write(out: Path) -> None:
+    """Make a small artefact."""
+    (out / "data").mkdir(exist_ok=True)
+    (out / "data" / "rows.txt").write_text("rows")
+    (out / "notes.txt").write_text("notes")
+
+
+def step(make: Callable[[Path], None] = write, **changes: Any) -> Step:
+    """A step of stage ``corpus``."""
+    values: dict[str, Any] = {"stage": "corpus", "version": 1, "inputs": {"seed": 8, "tool_share": 0.7}}
+    return Step(**{**values, **changes}, make=make)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "build")
+
+
+def refuse(out: Path) -> None:
+    """A build that must not happen."""
+    raise AssertionError("it was built again")
+
+
+def stop_halfway(out: Path) -> None:
+    """A build that is interrupted."""
+    (out / "half.txt").write_text("half")
+    raise KeyboardInterrupt
+
+
+def test_an_artefact_is_built_once_and_then_found(store: Store) -> None:
+    """The same inputs give the same folder."""
+    path = store.ensure(step())
+    assert (path / "data" / "rows.txt").read_text() == "rows"
+    assert store.ensure(step(refuse)) == store.find(step()) == path
+    assert store.built == ["corpus"]
+
+
+def test_a_manifest_says_what_an_artefact_is_made_from(store: Store) -> None:
+    """Inputs and the hash of every file."""
+    manifest = read_manifest(store.ensure(step()))
+    assert manifest.inputs == {"seed": 8, "tool_share": 0.7}
+    assert sorted(manifest.files) == ["data/rows.txt", "notes.txt"]
+
+
+def test_an_interrupted_build_is_never_found(store: Store) -> None:
+    """Nor is anything of it left."""
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(step(stop_halfway))
+    assert store.find(step()) is None
+    assert list(store.artefacts()) == []
+    assert sorted(path.name for path in store.ensure(step()).iterdir()) == ["data", MANIFEST, "notes.txt"]
+
+
+def test_a_folder_without_a_manifest_is_never_found(store: Store) -> None:
+    """The manifest is written last."""
+    path = store.path(step())
+    path.mkdir(parents=True)
+    write(path)
+    assert store.find(step()) is None
+    assert read_manifest(store.ensure(step())).key == step().key
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "\x00"])
+def test_a_broken_manifest_means_rebuild(store: Store, text: str) -> None:
+    """A disk that lost it is no reason to stop."""
+    (store.ensure(step()) / MANIFEST).write_text(text)
+    assert store.find(step()) is None
+    assert store.verify() == {store.path(step()): ["unreadable manifest"]}
+    path = store.ensure(step())
+    assert store.find(step()) == path
+
+
+def test_a_missing_file_means_rebuild(store: Store) -> None:
+    """Half an artefact is none."""
+    (store.ensure(step()) / "notes.txt").unlink()
+    assert store.find(step()) is None
+    assert (store.ensure(step()) / "notes.txt").read_text() == "notes"
+
+
+def test_a_damaged_file_is_found_by_verify(store: Store) -> None:
+    """Even one of the same size, which a quick look does not see."""
+    path = store.ensure(step())
+    assert store.verify() == {path: []}
+    (path / "notes.txt").write_text("nodes")
+    assert store.verify() == {path: ["notes.txt has other contents than when it was built"]}
+    (path / "notes.txt").write_text("longer notes")
+    assert store.verify() == {path: ["notes.txt has 12 bytes, not 5"]}
+
+
+def test_files_beside_the_stages_are_no_artefacts(store: Store) -> None:
+    """The hashes of model folders are remembered there."""
+    path = store.ensure(step())
+    (store.root / "file-hashes.json").write_text("{}")
+    assert list(store.artefacts()) == [path]
+
+
+def test_a_resumable_step_gets_its_partial_result_back(store: Store) -> None:
+    """Training goes on from its last checkpoint."""
+    seen = []
+
+    def go_on(out: Path) -> None:
+        seen.append((out / "half.txt").read_text())
+
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(step(stop_halfway, resumable=True))
+    assert store.find(step()) is None
+    store.ensure(step(go_on, resumable=True))
+    assert seen == ["half"]
+
+
+def test_a_step_that_is_not_resumable_starts_empty(store: Store) -> None:
+    """Whatever a killed process left there."""
+    partial = store.root / ".partial" / f"corpus-{step().key}"
+    partial.mkdir(parents=True)
+    (partial / "half.txt").write_text("half")
+    assert not (store.ensure(step()) / "half.txt").exists()
+
+
+def test_an_attempt_killed_before_its_rename_is_finished_cleanly(store: Store) -> None:
+    """Its manifest is not taken for one of its files."""
+    partial = store.root / ".partial" / f"corpus-{step().key}"
+    partial.mkdir(parents=True)
+    (partial / MANIFEST).write_text("{}")
+    path = store.ensure(step(resumable=True))
+    assert MANIFEST not in read_manifest(path).files
+    assert store.verify() == {path: []}
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_full_disk_is_said_and_checkpoints_are_kept(store: Store, resumable: bool) -> None:
+    """Hours of training are not thrown away for it."""
+
+    def fill(out: Path) -> None:
+        (out / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InvalidInput, match="corpus: the disk below .* is full"):
+        store.ensure(step(fill, resumable=resumable))
+    assert (store.root / ".partial" / f"corpus-{step().key}" / "half.txt").exists() == resumable
+
+
+def test_a_build_that_needs_more_disk_than_there_is_does_not_start(store: Store) -> None:
+    """What is needed and what is free are both named."""
+    with pytest.raises(InvalidInput, match=r"needs 1000000000.0 GB of disk .* GB are free"):
+        store.ensure(step(refuse, disk_gb=1e9))
+
+
+def test_a_step_that_makes_nothing_is_refused(store: Store) -> None:
+    """An empty artefact would be found forever."""
+    with pytest.raises(InvalidInput, match="corpus: nothing was built"):
+        store.ensure(step(lambda _: None))
+    assert store.find(step()) is None
+
+
+def _build_slowly(root: Path, together: Barrier) -> None:
+    def make(out: Path) -> None:
+        with (root / "built.txt").open("a") as log:
+            log.write("built\n")
+        time.sleep(0.3)
+        write(out)
+
+    together.wait()
+    Store(root / "build").ensure(step(make))
+
+
+def test_two_processes_build_the_same_artefact_once(tmp_path: Path) -> None:
+    """The second waits and finds it."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(2)
+    processes = [context.Process(target=_build_slowly, args=(tmp_path, together)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / "built.txt").read_text() == "built\n"
+    assert Store(tmp_path / "build").find(step()) is not None
+
+
+def test_prune_frees_what_nobody_needs(store: Store) -> None:
+    """Artefacts that are not kept, and unfinished builds."""
+    kept, old = store.ensure(step()), store.ensure(step(version=2))
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(step(stop_halfway, version=3, resumable=True))
+    size = sum(path.stat().st_size for path in old.rglob("*") if path.is_file())
+    assert store.prune({kept}) == size + len("half")
+    assert list(store.artefacts()) == [kept]
+    assert store.verify() == {kept: []}
+    assert not list((store.root / ".partial").iterdir())
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"stage": "pool"}, {"inputs": {"seed": 9, "tool_share": 0.7}}])
+def test_a_key_changes_with_stage_version_and_inputs(change: dict[str, Any]) -> None:
+    """Any of them makes another artefact."""
+    assert step(**change).key != step().key
+
+
+@pytest.mark.parametrize("change", [{"note": "x"}, {"disk_gb": 1.0}, {"resumable": True}])
+def test_a_key_does_not_change_with_what_cannot_change_the_result(change: dict[str, Any]) -> None:
+    """Notes and needs are not inputs."""
+    assert step(**change).key == step().key
+
+
+def test_a_key_does_not_depend_on_the_order_of_a_dict() -> None:
+    """At any depth."""
+    assert digest({"a": {"x": 1, "y": 2}, "b": 3}) == digest({"b": 3, "a": {"y": 2, "x": 1}})
+    assert step(inputs={"tool_share": 0.7, "seed": 8}).key == step().key
