@@ -34,6 +34,7 @@ def pool_inputs(located: Located) -> dict[str, Any]:
         "distributions": versions,
         "examples": corpus.examples,
         "tool_share": corpus.tool_share,
+        "subjects": list(corpus.subjects),
         "seed": corpus.seed,
         "format": located.profile.prompting.format,
         "cases": {name: file_sha256(CASES / name) for name in _CASE_FILES},

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.errors import InvalidInput
 from harness.example import Example, example_id
@@ -38,11 +38,24 @@ class Facts(Frozen):
         return self.model_dump() | counted
 
 
+def chosen_phrasings(about: Sequence[str]) -> list[Phrasing]:
+    """The phrasings that ask about the named subjects, or all of them.
+
+    Raises:
+        InvalidInput: no phrasing asks about one of the names.
+    """
+    phrasings = read_phrasings()
+    known = {phrasing.about for phrasing in phrasings}
+    if unknown := sorted(set(about) - known):
+        raise InvalidInput(f"corpus.subjects: {', '.join(unknown)} unknown. Allowed: {', '.join(sorted(known))}")
+    return [phrasing for phrasing in phrasings if not about or phrasing.about in about]
+
+
 def tool_examples(
     corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random
 ) -> Iterator[Example]:
     """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about."""
-    phrasings = read_phrasings()
+    phrasings = chosen_phrasings(corpus.subjects)
     share = round(_POOL_FACTOR * corpus.examples * corpus.tool_share / len(phrasings)) + 1
     asked: Counter[str] = Counter()
     found = subjects(sources)

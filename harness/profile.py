@@ -75,12 +75,16 @@ Base = Annotated[GgufBase | PocketBase | ModelBase, Field(discriminator="kind")]
 
 
 class MinedCorpus(Frozen):
-    """Chat examples mined from installed source distributions."""
+    """Chat examples mined from installed source distributions.
+
+    ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
+    """
 
     kind: Literal["mined"]
     distributions: tuple[str, ...]
     examples: Annotated[int, Field(ge=600, le=800)]
     tool_share: Share
+    subjects: tuple[str, ...] = ()
     row_tokens: PositiveInt
     system_tokens: PositiveInt
     reply_tokens: PositiveInt

@@ -84,6 +84,8 @@ class Store:
     """The artefacts below one folder."""
 
     def __init__(self, root: Path, announce: Callable[[str], None] = lambda _: None) -> None:
+        if root.exists() and not root.is_dir():
+            raise InvalidInput(f"{root}: artefacts are kept in a folder, and this is a file")
         self.root = root
         self.announce = announce
         self.built: list[str] = []

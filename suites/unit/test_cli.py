@@ -135,6 +135,13 @@ def test_a_model_folder_without_tokenizer_is_refused(tmp_path: Path, capsys: pyt
     assert f"{tmp_path / 'tuned'}: no tokenizer.json or tokenizer.model" in message
 
 
+def test_a_file_in_place_of_the_build_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing can be kept in it."""
+    (tmp_path / "build").write_text("")
+    message = refused(capsys, "data", "--profile", "pocket", *build(tmp_path))
+    assert f"{tmp_path / 'build'}: artefacts are kept in a folder" in message
+
+
 def test_a_command_that_does_not_exist_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     """argparse names those that do."""
     with pytest.raises(SystemExit) as caught:
