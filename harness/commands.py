@@ -104,7 +104,7 @@ def fuse(options: argparse.Namespace) -> int:
     """Fuse at one width or at all of them and say where the models are."""
     flow = _flow(options)
     fusing = flow.profile.fuse
-    steps = [flow.fused(bits) for bits in ([options.bits] if options.bits or not fusing else fusing.widths)]
+    steps = [flow.fused(bits) for bits in ([options.bits] if options.bits is not None or not fusing else fusing.widths)]
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE) else 2
     plan.require_machine(flow)
@@ -138,10 +138,12 @@ def artefacts(options: argparse.Namespace) -> int:
     table = Table("stage", "key", "created", "seconds", "size", "state")
     for path, found in faults.items():
         size = f"{size_on_disk(path) / 1e6:.1f} MB"
-        if not (path / "manifest.json").is_file():
-            table.add_row(path.parent.name, path.name, "", "", size, "not finished")
+        try:
+            manifest = read_manifest(path)
+        except (OSError, ValueError):
+            faults[path] = faults[path] or ["not finished, or its manifest is damaged"]
+            table.add_row(path.parent.name, path.name, "", "", size, "; ".join(faults[path]))
             continue
-        manifest = read_manifest(path)
         state = "; ".join(found) or ("sound" if options.action == "verify" else "")
         table.add_row(manifest.stage, manifest.key, manifest.created, f"{manifest.seconds:.1f}", size, state)
     _CONSOLE.print(table)

@@ -163,8 +163,8 @@ def _record(out: Path, style: Any, tools: Tools, limit: int, length: Any) -> Non
 def _read_pool(pool: Path) -> list[Any]:
     from harness.corpus import Example
 
-    lines = (pool / "pool.jsonl").read_text(encoding="utf-8").splitlines()
-    return [Example.model_validate_json(line) for line in lines]
+    lines = (pool / "pool.jsonl").read_text(encoding="utf-8").split("\n")
+    return [Example.model_validate_json(line) for line in lines if line]
 
 
 def _mined(located: Located) -> MinedCorpus:

@@ -5,6 +5,7 @@ MLX is imported only when a step is made.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -251,6 +252,14 @@ class Flow:
         listed = ", ".join(self.profile.variant_names())
         raise InvalidInput(f"{self.located.path}: unknown variant {name!r}. This profile has: {listed}")
 
+    def named(self, names: Sequence[str]) -> list[str]:
+        """The variants of these names or aliases, each once; all of the profile's where none is named.
+
+        Raises:
+            InvalidInput: the profile has no such variant.
+        """
+        return list(dict.fromkeys(self.variant(name).name for name in names)) or self.profile.variant_names()
+
     def cases(self) -> list[Case]:
         """Every prompt that the variants are judged on."""
         cases = canonical_cases(self.located, self.tools)
@@ -278,11 +287,11 @@ class Flow:
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 1, inputs, make, note=variant.name)
+        return Step("replies", 2, inputs, make, note=variant.name)
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""
-        variants = [self.variant(name) for name in only] if only else self.variants()
+        variants = [self.variant(name) for name in self.named(only or [])]
         found: list[Source] = []
         if isinstance(self.profile.corpus, MinedCorpus):
             found.append(self.pool)
@@ -293,6 +302,8 @@ class Flow:
             found += [self.corpus] if self.profile.corpus else []
         if self.profile.training and any(v.kind in ("adapter", "fused") for v in variants):
             found += [self.probe, self.adapter]
+        if self.profile.adapter and any(v.kind in ("adapter", "fused") for v in variants):
+            found.append(self.adapter)
         found += [v.folder for v in variants if v.kind == "fused" or v.kind == "ready"]
         return found + [self.replies(v) for v in variants]
 

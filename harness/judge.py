@@ -26,6 +26,7 @@ GATES = (
     "tool calls",
 )
 GOOD: frozenset[Status] = frozenset({"pass", "xpass", "new", "info", "not applicable"})
+MEASURED: frozenset[Status] = frozenset({"pass", "fail", "xpass", "xfail", "inconclusive", "missing"})
 BAD: frozenset[Status] = frozenset({"fail", "missing"})
 
 
@@ -234,7 +235,7 @@ def memory(variant: str, role: Role, found: Memory | None, budgets: Budgets) -> 
     budget = budgets.memory
     if budget is None:
         return _not_applicable(variant, role, "memory", "the profile sets no ceiling")
-    if found is None:
+    if found is None or not getattr(found, f"{budget.judged}_bytes"):
         return _missing(variant, role, "memory", "memory was not measured")
     limit = budget.variants_gb.get(variant, budget.ceiling_gb)
     used = getattr(found, f"{budget.judged}_bytes") / GB
@@ -271,7 +272,7 @@ def outcome(verdicts: Sequence[Verdict]) -> tuple[Literal[0, 1, 3], tuple[str, .
 
     A candidate cannot fail a run, so one that is inconclusive does not hold it up either.
     """
-    if not verdicts:
+    if not any(verdict.status in MEASURED for verdict in verdicts):
         return 1, ("nothing was judged",)
     bad = tuple(f"{v.variant}: {v.gate}: {v.status}: {v.detail}" for v in verdicts if v.status in BAD)
     if bad:

@@ -21,6 +21,7 @@ Format = Literal["fenced", "hermes", "qwen3-coder"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
 
+RESERVED = frozenset({"always-call", "always-direct"})
 VARIANT_ALIASES = {"fused-f16": "fused-float"}
 
 
@@ -257,6 +258,8 @@ class Profile(Frozen):
         names = self.variant_names()
         if not names:
             raise ValueError("nothing to judge: add [base], [adapter], [fuse] or [[models]]")
+        if reserved := sorted(RESERVED & {model.name for model in self.models}):
+            raise ValueError(f"models.name {', '.join(reserved)} is the name of a synthetic control; choose another")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {', '.join(twice)} is named twice")
         mentioned = [*self.roles, *self.budgets.latency.seconds_per_query]
@@ -266,6 +269,8 @@ class Profile(Frozen):
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"unknown variant {name!r}; this profile has {', '.join(names)}")
+        if reserved := sorted(RESERVED & {model.name for model in self.models}):
+            raise ValueError(f"models.name {', '.join(reserved)} is the name of a synthetic control; choose another")
         if twice := sorted(self.roles.keys() & {model.name for model in self.models}):
             raise ValueError(f"the role of {', '.join(twice)} is given in [[models]]: take it out of [roles]")
         return self

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import InvalidInput
@@ -172,14 +172,22 @@ class Store:
         return {path: _faults(path, contents=True) for path in self.artefacts()}
 
     def prune(self, keep: set[Path]) -> int:
-        """Delete unfinished builds and every artefact not in ``keep``; the bytes freed."""
+        """Delete abandoned builds and every artefact not in ``keep``; the bytes freed."""
         doomed = [path for path in self.artefacts() if path not in keep]
         partial = self.root / PARTIAL
-        doomed += list(partial.iterdir()) if partial.exists() else []
+        doomed += [path for path in partial.glob("*") if not self._is_being_built(path.name)]
         freed = sum(size_on_disk(path) for path in doomed)
         for path in doomed:
             shutil.rmtree(path)
         return freed
+
+    def _is_being_built(self, name: str) -> bool:
+        """Whether another process holds the lock of an unfinished build."""
+        try:
+            with FileLock(self.root / ".locks" / f"{name}.lock", timeout=0):
+                return False
+        except Timeout:
+            return True
 
 
 def read_manifest(artefact: Path) -> Manifest:

@@ -58,12 +58,12 @@ def load_shipped(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, 
     Raises:
         InvalidInput: an unusable folder, or an adapter whose tensors do not fit.
     """
-    model = read_model(folder)
+    model, tokenizer = read_model(folder), read_tokenizer(folder)
     if adapter is not None:
         attach_adapter(model, adapter)
     model.eval()
     mx.eval(model.parameters())
-    return model, read_tokenizer(folder)
+    return model, tokenizer
 
 
 def load_fast(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, TokenizerWrapper]:
@@ -72,14 +72,14 @@ def load_fast(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, Tok
     On a CPU the codes are dequantised in float32, as the quantised kernels do it
     block by block; elsewhere the model is used as shipped.
     """
-    model = read_model(folder)
+    model, tokenizer = read_model(folder), read_tokenizer(folder)
     if not has_fast_quantised_kernels():
         dequantise(model)
     if adapter is not None:
         attach_adapter(model, adapter)
     model.eval()
     mx.eval(model.parameters())
-    return model, read_tokenizer(folder)
+    return model, tokenizer
 
 
 def dequantise(model: nn.Module) -> nn.Module:
