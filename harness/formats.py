@@ -11,8 +11,6 @@ import re
 from importlib import import_module
 from typing import Any, Literal
 
-import jsonschema
-
 from harness.errors import InvalidInput
 from harness.frozen import Frozen
 from harness.profile import Format
@@ -145,6 +143,8 @@ def _misfit(call: Call, tools: Tools) -> Parsed | None:
     known = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     if call.name not in known:
         return Parsed(failure="unknown tool", detail=f"{call.name!r}; known: {', '.join(known)}")
+    import jsonschema  # a tenth of a second that collecting the suites need not spend
+
     error = jsonschema.exceptions.best_match(
         jsonschema.Draft202012Validator(known[call.name]).iter_errors(call.arguments)
     )

@@ -61,7 +61,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> None:
 
 def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) -> None:
     """Train the tiny model on rows that only answer, quantise it, and write a model folder."""
-    config = _config(base)
+    config = model_config(base)
     mx.random.seed(base.seed)
     model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))
     mx.eval(model.parameters())
@@ -88,7 +88,8 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         save(out, str(tokenizer), model, read_tokenizer(tokenizer), config)
 
 
-def _config(base: PocketBase) -> dict[str, Any]:
+def model_config(base: PocketBase) -> dict[str, Any]:
+    """The mlx-lm config of this model."""
     return {
         "model_type": "qwen3_moe",
         "architectures": ["Qwen3MoeForCausalLM"],

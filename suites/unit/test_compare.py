@@ -4,7 +4,6 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from scipy.stats import binomtest
 
 from harness.compare import Comparison, compare, render
 from harness.differences import mcnemar, newcombe
@@ -35,6 +34,8 @@ def test_newcombe_stays_inside_the_possible_at_the_edge() -> None:
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (2, 0), (5, 1), (7, 7), (1, 30)])
 def test_mcnemar_is_the_exact_binomial_test(only_a: int, only_b: int) -> None:
     """Checked against scipy; without a discordant case p is 1."""
+    from scipy.stats import binomtest
+
     discordant = only_a + only_b
     assert mcnemar(only_a, only_b) == (binomtest(only_b, discordant).pvalue if discordant else 1.0)
 

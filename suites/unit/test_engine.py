@@ -1,0 +1,216 @@
+"""What touches MLX, on models small enough to make here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from harness.engine.chat import Row
+
+STOPS = ("<|im_end|>",)
+CHAT = [
+    {"role": "system", "content": "Help."},
+    {"role": "user", "content": "find it"},
+    {"role": "assistant", "content": "call"},
+    {"role": "tool", "content": "a.py"},
+    {"role": "assistant", "content": "in a.py"},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a tokenizer and a tiny untrained qwen3_moe."""
+    import mlx.core as mx
+    from mlx_lm.models import qwen3_moe
+    from mlx_lm.utils import save
+
+    from harness.engine.chat import read_tokenizer
+    from harness.engine.pocket import model_config, train_tokenizer
+    from harness.profile import PocketBase
+
+    out = tmp_path_factory.mktemp("model")
+    train_tokenizer(["find it in a.py call Help."] * 50, 300, out)
+    base = PocketBase(
+        kind="pocket",
+        vocabulary=300,
+        hidden_size=64,
+        layers=2,
+        experts=4,
+        experts_per_token=2,
+        iterations=1,
+        batch_size=1,
+        learning_rate=1e-3,
+        seed=0,
+        parameters=1,
+    )
+    config = model_config(base)
+    mx.random.seed(3)
+    model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))
+    save(out, str(out), model, read_tokenizer(out), config, donate_model=False)
+    return out
+
+
+def test_every_assistant_turn_is_marked_and_nothing_else(folder: Path) -> None:
+    """From its first token to its stop token; the template's own tokens are left out."""
+    from harness.engine.chat import read_tokenizer, stop_ids, training_row
+
+    tokenizer = read_tokenizer(folder)
+    row = training_row(tokenizer, CHAT, stop_ids(tokenizer, STOPS))
+    marked = [token for token, mine in zip(row.tokens, row.assistant, strict=True) if mine]
+    assert tokenizer.decode(marked) == "call<|im_end|>in a.py<|im_end|>"
+
+
+def test_a_stop_sequence_of_several_tokens_is_refused(folder: Path) -> None:
+    """No reply could be trained to end with it."""
+    from harness.engine.chat import read_tokenizer, stop_ids
+
+    with pytest.raises(InvalidInput, match="must be one"):
+        stop_ids(read_tokenizer(folder), ("STOP HERE",))
+
+
+def rows(*lengths: int) -> "list[Row]":
+    """Rows of these lengths, each with its own token."""
+    from harness.engine.chat import Row
+
+    return [Row(tokens=(i + 1,) * n, assistant=(False,) + (True,) * (n - 1)) for i, n in enumerate(lengths)]
+
+
+def test_batches_from_the_middle_are_those_of_an_uninterrupted_run() -> None:
+    """Over the end of an epoch too: the batch cursor is one number."""
+    from harness.engine.batches import shuffled
+
+    data = rows(*range(3, 13))
+    whole, later = shuffled(data, 2, 7, 0), shuffled(data, 2, 7, 8)
+    expected = [next(whole)[0].tolist() for _ in range(12)][8:]
+    assert [next(later)[0].tolist() for _ in range(4)] == expected
+
+
+def test_fewer_rows_than_a_batch_are_refused() -> None:
+    """Instead of a division by zero in the middle of training."""
+    from harness.engine.batches import batch_order
+
+    with pytest.raises(InvalidInput, match="do not fill one batch"):
+        batch_order(rows(4), 2)
+
+
+def test_padding_is_never_a_target() -> None:
+    """The mask covers the targets, shifted by one, and no padded position."""
+    from harness.engine.batches import PAD_TO, to_arrays
+
+    tokens, mask = to_arrays(rows(4, 6))
+    assert tokens.shape == (2, 1 + PAD_TO)
+    assert mask.shape == (2, PAD_TO)
+    assert mask.sum(axis=1).tolist() == [3.0, 5.0]
+
+
+def test_batched_replies_are_those_of_mlx_lm_one_by_one(folder: Path) -> None:
+    """Prompts of different lengths with a common beginning, greedy, against mlx-lm's own generation."""
+    from mlx_lm import stream_generate
+
+    from harness.engine.generate import greedy, shared_prefix
+    from harness.engine.models import load_fast
+
+    model, tokenizer = load_fast(folder)
+    prompts = [[1, 5, 6, 7, *range(8, 8 + n)] for n in (1, 4, 9)]
+    assert shared_prefix(prompts) == 4
+    batched = greedy(model, tokenizer, prompts, stops=set(), max_tokens=12)
+    for prompt, reply in zip(prompts, batched, strict=True):
+        tokenizer.eos_token_ids = set()
+        alone = [r.token for r in stream_generate(model, tokenizer, prompt, max_tokens=12)]
+        assert list(reply.tokens) == alone
+        assert reply.finish == "length"
+
+
+def test_a_reply_ends_before_its_stop_token(folder: Path) -> None:
+    """The stop token is not part of the reply, and the others in the batch go on."""
+    from harness.engine.generate import greedy
+    from harness.engine.models import load_fast
+
+    model, tokenizer = load_fast(folder)
+    prompts = [[1, 5, 6], [1, 9, 12, 30]]
+    free = greedy(model, tokenizer, prompts, stops=set(), max_tokens=8)
+    stop = free[0].tokens[2]
+    stopped = greedy(model, tokenizer, prompts, stops={stop}, max_tokens=8)
+    assert stopped[0].tokens == free[0].tokens[: free[0].tokens.index(stop)]
+    assert stopped[0].finish == "stop"
+
+
+def test_dequantised_weights_are_the_values_the_quantised_kernel_uses() -> None:
+    """A product with the codes and one with the dequantised weights agree to float32 rounding."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from harness.engine.models import dequantise
+
+    mx.random.seed(0)
+    model = nn.Sequential(nn.Linear(64, 32, bias=False))
+    nn.quantize(model, 32, 4)
+    x = mx.random.normal((5, 64))
+    quantised = model(x)
+    assert mx.allclose(quantised, dequantise(model)(x), rtol=1e-5, atol=1e-5).item()
+
+
+def test_q_and_k_rows_are_put_back_as_they_were_before_llama_cpp() -> None:
+    """The inverse of llama.cpp's reordering, on a head of six rows."""
+    import mlx.core as mx
+
+    from harness.engine.gguf import _unpermute
+
+    original = mx.arange(12).reshape(12, 1)
+    permuted = original.reshape(2, 2, 3, 1).swapaxes(1, 2).reshape(12, 1)
+    assert permuted.tolist() != original.tolist()
+    assert _unpermute(permuted, 2).tolist() == original.tolist()
+
+
+def test_an_incomplete_adapter_is_refused(folder: Path, tmp_path: Path) -> None:
+    """mlx-lm would leave the missing tensors random."""
+    import mlx.core as mx
+    from mlx_lm.tuner.utils import linear_to_lora_layers
+
+    from harness.engine.arrays import named_arrays
+    from harness.engine.models import attach_adapter, read_model
+
+    model = read_model(folder)
+    model.freeze()
+    linear_to_lora_layers(model, 1, {"rank": 2, "scale": 1.0, "dropout": 0.0})
+    tensors = named_arrays(model.trainable_parameters())
+    dropped = sorted(tensors)[0]
+    mx.save_safetensors(str(tmp_path / "adapters.safetensors"), {k: v for k, v in tensors.items() if k != dropped})
+    (tmp_path / "adapter_config.json").write_text(
+        '{"num_layers": 1, "lora_parameters": {"rank": 2, "scale": 1.0, "dropout": 0.0}}'
+    )
+    with pytest.raises(InvalidInput, match="1 of .* adapter tensors are missing"):
+        attach_adapter(read_model(folder), tmp_path)
+
+
+def test_an_adapter_for_another_base_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Its shapes do not fit."""
+    import mlx.core as mx
+
+    from harness.engine.models import attach_adapter
+
+    mx.save_safetensors(
+        str(tmp_path / "adapters.safetensors"), {"model.layers.1.self_attn.q_proj.lora_a": mx.zeros((9, 2))}
+    )
+    (tmp_path / "adapter_config.json").write_text(
+        '{"num_layers": 1, "lora_parameters": {"rank": 2, "scale": 1.0, "dropout": 0.0}}'
+    )
+    from harness.engine.models import read_model
+
+    with pytest.raises(InvalidInput, match="does not fit the base"):
+        attach_adapter(read_model(folder), tmp_path)
+
+
+def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
+    """An interrupted download leaves such a folder."""
+    from harness.engine.models import check_model_folder
+
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}')
+    with pytest.raises(InvalidInput, match="model-00002"):
+        check_model_folder(tmp_path)
