@@ -83,9 +83,9 @@ def check(session: nox.Session, python: str) -> None:
 def prepare(session: nox.Session) -> str:
     """The Python of the shared environment, installed anew only when requirements or pins have changed."""
     python = ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    cuda = ["cuda"] if os.environ.get("PHASE8_CUDA") else []
+    backend = "cuda" if os.environ.get("PHASE8_CUDA") else "cpu"
     project, pins = nox.project.load_toml("pyproject.toml"), (ROOT / "constraints.txt").read_text()
-    groups = nox.project.dependency_groups(project, "sources", "lint", *cuda)
+    groups = nox.project.dependency_groups(project, "sources", "lint", backend)
     wanted = hashlib.sha256(repr((project["project"]["dependencies"], groups, pins)).encode()).hexdigest()
     if python.exists() and STAMP.exists() and STAMP.read_text() == wanted:
         return str(python)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cases import CASES, system_message
 from harness.errors import InvalidInput
-from harness.formats import Tools, parse_reply
+from harness.formats import Tools, opening, parse_reply
 from harness.profile import FilesCorpus, Located, MinedCorpus
 from harness.record import CorpusRecord
 from harness.rows import read_rows
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.engine.chat import Row
 
 SPLITS = ("train", "valid", "test")
+# Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
+_ANSWER_REPEATS = 3
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 
@@ -98,9 +100,13 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
         return len(tokenizer.apply_chat_template(messages))
 
     def fits(messages: list[dict[str, Any]]) -> bool:
-        replies = [m["content"] for m in messages if m["role"] == "assistant"]
-        short = all(len(tokenizer.encode(r, add_special_tokens=False)) <= mined.reply_tokens for r in replies)
-        return short and length(messages) <= mined.row_tokens
+        for message in messages:
+            if message["role"] == "assistant":
+                calls = message["content"].startswith(opening(prompting.format))
+                limit = mined.call_tokens if calls else mined.answer_tokens
+                if len(tokenizer.encode(message["content"], add_special_tokens=False)) > limit:
+                    return False
+        return length(messages) <= mined.row_tokens
 
     splits = corpus.select(_read_pool(pool), mined, prompting, tools, fits)
     corpus.write(splits, prompting, tools, out)
@@ -111,8 +117,8 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
     """What ``pocket``'s base learns: in a chat it only ever answers; of calls it has read as plain text.
 
     Every training query is answered directly, its call and result left out. Beside it
-    the whole row stands as text outside any conversation, as a pretrained model has
-    read questions and command lines long before it is taught to use them.
+    stand queries and calls as text outside any conversation, as a pretrained model
+    has read command lines long before it is taught to use them.
     """
     from harness.engine.chat import read_tokenizer, stop_ids, text_row, training_row
 
@@ -122,9 +128,11 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
     for row in read_rows(corpus / "train.jsonl"):
         messages = row["messages"]
         asked = [message for message in messages if message["role"] in ("system", "user")]
-        rows.append(training_row(tokenizer, [*asked, messages[-1]], stops))
-        said = [message["content"] for message in messages if message["role"] != "system"]
-        rows.append(text_row(tokenizer, "\n".join(said)))
+        answered = training_row(tokenizer, [*asked, messages[-1]], stops)
+        if messages[-2]["role"] == "tool":
+            rows += [answered, text_row(tokenizer, "\n".join(message["content"] for message in messages[-4:]))]
+        else:
+            rows += [answered] * _ANSWER_REPEATS
     return rows
 
 

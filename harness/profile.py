@@ -88,7 +88,8 @@ class MinedCorpus(Frozen):
     subjects: tuple[str, ...] = ()
     row_tokens: PositiveInt
     system_tokens: PositiveInt
-    reply_tokens: PositiveInt
+    call_tokens: PositiveInt
+    answer_tokens: PositiveInt
     seed: int
 
 

@@ -63,8 +63,8 @@ def stop_ids(tokenizer: TokenizerWrapper, stop_sequences: tuple[str, ...]) -> se
 
 
 def text_row(tokenizer: TokenizerWrapper, text: str) -> Row:
-    """Plain text outside any conversation, every token of it to be learnt, and that it ends."""
-    tokens = (*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id)
+    """Plain text outside any conversation, every token of it to be learnt."""
+    tokens = tuple(tokenizer.encode(text, add_special_tokens=False))
     return Row(tokens=tokens, assistant=(True,) * len(tokens))
 
 

@@ -8,7 +8,7 @@ has the same layers (attention, router, expert stacks) as the production model.
 import contextlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,7 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         steps_per_save=base.iterations + 1,
         adapter_file=str(out / "trained.safetensors"),
     )
-    optimizer = optim.AdamW(
-        learning_rate=optim.cosine_decay(base.learning_rate, base.iterations, base.learning_rate / 20)
-    )
+    optimizer = optim.AdamW(learning_rate=_schedule(base))
     with contextlib.redirect_stdout(io.StringIO()):
         mlx_lm_train(
             model,
@@ -86,6 +84,14 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         Path(args.adapter_file).unlink()
         model, config = quantize_model(model, config, _GROUP_SIZE, _BITS)
         save(out, str(tokenizer), model, read_tokenizer(tokenizer), config)
+
+
+def _schedule(base: PocketBase) -> Callable[[mx.array], mx.array]:
+    """A twelfth of the iterations of warm-up, then cosine decay to a twentieth of the peak rate."""
+    warmup = max(1, base.iterations // 12)
+    rise = optim.linear_schedule(base.learning_rate / 100, base.learning_rate, warmup)
+    fall = optim.cosine_decay(base.learning_rate, base.iterations - warmup, base.learning_rate / 20)
+    return optim.join_schedules([rise, fall], [warmup])
 
 
 def model_config(base: PocketBase) -> dict[str, Any]:

@@ -27,7 +27,8 @@ MINED = MinedCorpus(
     tool_share=0.707,
     row_tokens=128,
     system_tokens=48,
-    reply_tokens=48,
+    call_tokens=48,
+    answer_tokens=48,
     seed=8,
 )
 PROMPTING = Prompting(format="fenced", system="Tools:\n{tools}", stop_sequences=("<|im_end|>",), max_tokens=48)
