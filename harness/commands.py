@@ -17,7 +17,8 @@ from harness.machine import GB
 from harness.profile import ROOT
 from harness.store import Store, read_manifest, size_on_disk
 
-_CONSOLE = Console()
+# Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
+_CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
 _ERRORS = Console(stderr=True)
 
 

@@ -93,8 +93,9 @@ def second_turn(evidence: Evidence) -> Verdict:
 
 def termination(evidence: Evidence) -> Verdict:
     """Every reply ends at the stop sequence within the token limit, with nothing after it."""
+    limit = evidence.budgets.terminated
     return _share(
-        evidence, "termination", evidence.cases, lambda r: r.finish == "stop" and not r.after_stop, at_least=1.0
+        evidence, "termination", evidence.cases, lambda r: r.finish == "stop" and not r.after_stop, at_least=limit
     )
 
 

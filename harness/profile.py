@@ -212,6 +212,7 @@ class Budgets(Frozen):
     max_over_calls: Share = 0.15
     max_under_calls: Share = 0.1
     second_turn: Share = 0.9
+    terminated: Share = 1.0
     latency: LatencyBudget = LatencyBudget()
     memory: MemoryBudget | None = None
 
