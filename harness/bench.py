@@ -83,9 +83,9 @@ def _spec(flow: Flow) -> tuple[dict, int]:
     base = flow.path(flow.base)
     rows = read_split(base, flow.path(flow.corpus) / "train.jsonl", flow.profile.prompting.stop_sequences)
     order = batch_order(rows, training.batch_size)
-    tokens, mask = to_arrays([rows[i] for i in order[len(order) // 2]])
-    spec = {"base": str(base), "training": training.model_dump(), "tokens": tokens.tolist(), "mask": mask.tolist()}
-    return spec, mask.size
+    batch = to_arrays([rows[i] for i in order[len(order) // 2]])
+    arrays = {name: array.tolist() for name, array in zip(("tokens", "mask", "where"), batch, strict=True)}
+    return {"base": str(base), "training": training.model_dump(), **arrays}, batch[1].size
 
 
 def _start(side: str, spec: dict) -> subprocess.Popen:

@@ -2,7 +2,8 @@
 
 ``stock`` imports MLX as any user of mlx-lm does and nothing of ours; ``ours`` imports
 the engine first, which loads the fast BLAS, and dequantises the base in memory. LoRA
-layers, loss, optimiser and batch are the same on both sides.
+layers, optimiser and batch are the same on both sides, and so is the value of the loss;
+ours computes it as the harness does, from logits of the marked positions alone.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 SIDE = sys.argv[1]
 if SIDE == "ours":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from harness.engine.loss import assistant_loss
     from harness.engine.models import dequantise
 
 import mlx.core as mx
@@ -25,10 +27,10 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import load_model
 
 
-def masked_loss(model: nn.Module, tokens: mx.array, mask: mx.array) -> mx.array:
-    """Mean cross-entropy over the marked targets, as both sides train on it."""
+def masked_loss(model: nn.Module, tokens: mx.array, mask: mx.array, _: mx.array) -> tuple[mx.array, mx.array]:
+    """Mean cross-entropy over the marked targets, and their number, as mlx-lm's own loss computes it."""
     losses = nn.losses.cross_entropy(model(tokens[:, :-1]), tokens[:, 1:]) * mask
-    return losses.sum() / mask.sum()
+    return losses.sum() / mask.sum(), mask.sum()
 
 
 def prepare(spec: dict[str, Any]) -> Callable[[], None]:
@@ -43,17 +45,17 @@ def prepare(spec: dict[str, Any]) -> Callable[[], None]:
     mx.eval(model.parameters())
     model.train()
     optimizer = optim.Adam(learning_rate=training["learning_rate"])
-    tokens, mask = mx.array(spec["tokens"]), mx.array(spec["mask"])
-    value_and_grad = nn.value_and_grad(model, masked_loss)
+    batch = tuple(mx.array(spec[name]) for name in ("tokens", "mask", "where"))
+    value_and_grad = nn.value_and_grad(model, assistant_loss(model) if SIDE == "ours" else masked_loss)
     state = [model.state, optimizer.state, mx.random.state]
 
     @partial(mx.compile, inputs=state, outputs=state)
-    def compiled(tokens: mx.array, mask: mx.array) -> mx.array:
-        value, gradients = value_and_grad(model, tokens, mask)
+    def compiled(*batch: mx.array) -> mx.array:
+        (value, _), gradients = value_and_grad(model, *batch)
         optimizer.update(model, gradients)
         return value
 
-    return lambda: mx.eval(state, compiled(tokens, mask))
+    return lambda: mx.eval(state, compiled(*batch))
 
 
 def main() -> None:

@@ -23,13 +23,15 @@ def parser() -> argparse.ArgumentParser:
         ("probe", "find out whether this machine can train the profile"),
         ("train", "train the adapter"),
         ("fuse", "fuse the adapter at one width or at all of the profile's"),
+        ("replies", "ask every variant every prompt, judge nothing"),
     ):
         command = add(name, help=text, description=text)
         command.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
         command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
         command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+        if name in ("run", "replies"):
+            command.add_argument("--variant", action="append", default=[], help="this one only; may be repeated")
         if name == "run":
-            command.add_argument("--variant", action="append", default=[], help="judge this one only; may be repeated")
             command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
         if name == "fuse":
             command.add_argument("--bits", type=int, help=f"one width: {', '.join(map(str, WIDTHS))}")

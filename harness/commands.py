@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import plan, profile
+from harness.asking import ask
 from harness.errors import InvalidInput
 from harness.external import External
 from harness.flow import Flow, Source
@@ -31,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
     for source in flow.steps(options.variant):
-        _ensure(flow, source)
+        if isinstance(source, External) or source.stage != "replies" or flow.store.find(source):
+            _ensure(flow, source)
+    ask(flow, flow.named(options.variant), options.build)
     return judge_with_pytest(flow, options.variant, options.build, options.reports)
 
 
@@ -108,6 +111,18 @@ def fuse(options: argparse.Namespace) -> int:
     steps = [flow.fused(bits) for bits in ([options.bits] if options.bits is not None or not fusing else fusing.widths)]
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE) else 2
+    plan.require_machine(flow)
+    for step in steps:
+        _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)
+    return 0
+
+
+def replies(options: argparse.Namespace) -> int:
+    """Ask the named variants every case and say where their replies are."""
+    flow = _flow(options)
+    steps = [flow.replies(flow.variant(name)) for name in flow.named(options.variant)]
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
     for step in steps:
         _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)

@@ -125,7 +125,7 @@ class Flow:
             "corpus": self.corpus.key,
             "environment": numeric_environment(),
         }
-        return Step("base", 7, inputs, make, disk_gb=0.1)
+        return Step("base", 8, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:
@@ -175,7 +175,7 @@ class Flow:
             rows, valid = (read_split(base, corpus / f"{split}.jsonl", stops) for split in ("train", "valid"))
             train_adapter(base, training, rung, rows, valid, out)
 
-        return Step("adapter", 3, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
+        return Step("adapter", 4, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
 
     def _training_inputs(self) -> dict:
         assert self.profile.training is not None
@@ -287,7 +287,7 @@ class Flow:
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 2, inputs, make, note=variant.name)
+        return Step("replies", 3, inputs, make, note=variant.name)
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""

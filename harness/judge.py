@@ -9,7 +9,7 @@ from harness.formats import Call
 from harness.frozen import Frozen
 from harness.machine import GB
 from harness.profile import Budgets, Role
-from harness.record import Agreement, Environment, Memory, Reply, Samples, Status, Verdict
+from harness.record import Agreement, Divergence, Environment, Memory, Reply, Samples, Status, Verdict
 from harness.stats import clopper_pearson, ratio_of_medians
 
 GATES = (
@@ -25,6 +25,7 @@ GATES = (
     "memory",
     "tool calls",
 )
+TIE_NATS = 0.001  # SmolLM2's logits differ by up to 0.00015 between its quantised kernels and float32 BLAS
 GOOD: frozenset[Status] = frozenset({"pass", "xpass", "new", "info", "not applicable"})
 MEASURED: frozenset[Status] = frozenset({"pass", "fail", "xpass", "xfail", "inconclusive", "missing"})
 BAD: frozenset[Status] = frozenset({"fail", "missing"})
@@ -127,42 +128,63 @@ def control(evidence: Evidence) -> Verdict:
     )
 
 
-def agreement(replies: Sequence[Reply], timed: Mapping[str, Sequence[int]]) -> Agreement:
+def agreement(
+    replies: Sequence[Reply], timed: Mapping[str, Sequence[int]], diverge: Callable[[Reply], Divergence]
+) -> Agreement:
     """Compare the judged replies with those that the shipped kernels gave to the same canonical queries.
 
-    A query that has only one of the two counts as different; where nothing was timed, nothing is compared.
+    Where nothing was timed, nothing is compared.
 
     Args:
         replies: what discrimination was judged on.
         timed: the tokens of the timed reply for each canonical case id.
+        diverge: looks closer at a judged reply whose timed tokens are others.
     """
-    judged = {reply.case: reply.tokens for reply in replies if reply.suite == "canonical"}
+    judged = {reply.case: reply for reply in replies if reply.suite == "canonical"}
     if not timed:
-        return Agreement(same=0, compared=0, differing=())
-    cases = sorted(judged.keys() | timed.keys())
-    differing = tuple(
-        case for case in cases if case not in judged or case not in timed or tuple(judged[case]) != tuple(timed[case])
+        return Agreement(same=0, compared=0)
+    others = [reply for case, reply in judged.items() if case in timed and tuple(timed[case]) != reply.tokens]
+    unpaired = tuple(sorted(judged.keys() ^ timed.keys()))
+    compared = len(judged.keys() | timed.keys())
+    return Agreement(
+        same=compared - len(others) - len(unpaired),
+        compared=compared,
+        divergences=tuple(diverge(reply) for reply in others),
+        unpaired=unpaired,
     )
-    return Agreement(same=len(cases) - len(differing), compared=len(cases), differing=differing)
 
 
 def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdict:
-    """The judged replies are token for token those of the shipped kernels."""
+    """The judged replies are token for token those of the shipped kernels, or part at a tie and decide alike.
+
+    Two kernels add the same products in different orders. Where two tokens are as likely as
+    each other to within that rounding, either may come first; anywhere else it is a fault.
+    """
+    gate = "kernel agreement"
     if found is None or not found.compared:
-        return _missing(variant, role, "kernel agreement", "no timed reply to compare with")
-    share = found.same / found.compared
-    detail = f"{found.same} of {found.compared} canonical replies are token for token the same on the shipped kernels"
+        return _missing(variant, role, gate, "no timed reply to compare with")
+    ties = [d for d in found.divergences if d.gap <= TIE_NATS and d.same_decision]
+    faults = [d for d in found.divergences if d not in ties]
+    share = (found.same + len(ties)) / found.compared
+    parts = [f"{found.same} of {found.compared} canonical replies are token for token the same on the shipped kernels"]
+    for divergence in found.divergences:
+        kind = "a tie" if divergence.gap <= TIE_NATS else "no tie"
+        decision = "" if divergence.same_decision else ", and the decision is another"
+        parts.append(
+            f"{divergence.case} parts at token {divergence.position} ({divergence.gap:.2g} nats, {kind})" + decision
+        )
+    parts += [f"{case} has no counterpart" for case in found.unpaired]
     return Verdict(
         variant=variant,
         role=role,
-        gate="kernel agreement",
+        gate=gate,
         status=_status(role, share == 1.0),
         measured=share,
         limit=1.0,
         unit="share",
         samples=found.compared,
-        detail=detail,
-        failures=found.differing,
+        detail="; ".join(parts),
+        failures=(*(d.case for d in faults), *found.unpaired),
     )
 
 

@@ -50,3 +50,27 @@ class Report:
             f"training: {iteration} of {self._iterations} iterations, loss {loss:.2f}, about {left:.0f} s left",
             highlight=False,
         )
+
+
+class Count:
+    """Tells how many of several pieces of work are finished. Writes to standard error."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._console = Console(stderr=True)
+        self._what, self._total, self._done = what, total, 0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> Count:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def one(self, text: str) -> None:
+        """One more is finished; ``text`` says which."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        self._console.print(f"{self._what}: {self._done} of {self._total}: {text}", highlight=False)

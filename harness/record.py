@@ -80,12 +80,29 @@ class Memory(Frozen):
     work: str
 
 
+class Divergence(Frozen):
+    """Where the shipped kernels first wrote another token than the judged reply to a query has.
+
+    ``gap`` is how much likelier, in nats, they find their own token than the judged one at that position;
+    ``same_decision`` says whether both replies call, or both answer.
+    """
+
+    case: str
+    position: int
+    gap: float
+    same_decision: bool
+
+
 class Agreement(Frozen):
-    """Whether fast weights and shipped kernels gave the same tokens on the timed queries."""
+    """Whether fast weights and shipped kernels gave the same tokens on the timed queries.
+
+    ``unpaired`` are queries that only one of the two replied to.
+    """
 
     same: int
     compared: int
-    differing: tuple[str, ...]
+    divergences: tuple[Divergence, ...] = ()
+    unpaired: tuple[str, ...] = ()
 
 
 class VariantRecord(Frozen):

@@ -1,15 +1,16 @@
-"""Training batches and the loss: every assistant token and nothing else, from any point of the run."""
+"""Training batches in a fixed random order, from any point of the run."""
 
 from collections.abc import Iterator
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 
 from harness.engine.chat import Row
 from harness.errors import InvalidInput
 
 PAD_TO = 16
+PAD_MARKED_TO = 64
+Batch = tuple[mx.array, mx.array, mx.array]
 
 
 def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
@@ -24,8 +25,12 @@ def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
     return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
 
 
-def to_arrays(rows: list[Row]) -> tuple[mx.array, mx.array]:
-    """Token ids (B, L) and, for each target token, 1.0 where an assistant wrote it (B, L - 1)."""
+def to_arrays(rows: list[Row]) -> Batch:
+    """Token ids (B, L), the targets' marks (B, L - 1), and the marked targets' flat positions (N,).
+
+    A mark is 1.0 where an assistant wrote the target token. Positions are filled up with -1
+    to a multiple of ``PAD_MARKED_TO``, so that few different shapes are compiled.
+    """
     longest = max(len(row.tokens) for row in rows)
     length = 1 + PAD_TO * -(-(longest - 1) // PAD_TO)
     tokens = np.zeros((len(rows), length), np.int32)
@@ -33,10 +38,13 @@ def to_arrays(rows: list[Row]) -> tuple[mx.array, mx.array]:
     for i, row in enumerate(rows):
         tokens[i, : len(row.tokens)] = row.tokens
         mask[i, : len(row.tokens)] = row.assistant
-    return mx.array(tokens), mx.array(mask[:, 1:])
+    marked = np.flatnonzero(mask[:, 1:])
+    where = np.full(PAD_MARKED_TO * -(-len(marked) // PAD_MARKED_TO), -1, np.int32)
+    where[: len(marked)] = marked
+    return mx.array(tokens), mx.array(mask[:, 1:]), mx.array(where)
 
 
-def shuffled(rows: list[Row], batch_size: int, seed: int, start: int) -> Iterator[tuple[mx.array, mx.array]]:
+def shuffled(rows: list[Row], batch_size: int, seed: int, start: int) -> Iterator[Batch]:
     """Endless batches, reshuffled every epoch, from step ``start`` on.
 
     The order depends on seed and epoch alone, so the batch cursor is one number.
@@ -62,15 +70,7 @@ def _epoch(rows: list[Row], batch_size: int, rng: np.random.Generator) -> list[l
     return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
 
 
-def in_order(rows: list[Row], batch_size: int) -> Iterator[tuple[mx.array, mx.array]]:
+def in_order(rows: list[Row], batch_size: int) -> Iterator[Batch]:
     """Each batch once, for validation."""
     for batch in batch_order(rows, batch_size):
         yield to_arrays([rows[j] for j in batch])
-
-
-def assistant_loss(model: nn.Module, tokens: mx.array, mask: mx.array) -> tuple[mx.array, mx.array]:
-    """Mean cross-entropy in nats over the marked targets, and their number."""
-    logits = model(tokens[:, :-1])
-    count = mask.sum()
-    losses = nn.losses.cross_entropy(logits, tokens[:, 1:]) * mask
-    return losses.astype(mx.float32).sum() / count, count

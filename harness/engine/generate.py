@@ -35,7 +35,7 @@ def greedy(
     prompts: Sequence[Sequence[int]],
     stops: set[int],
     max_tokens: int,
-    batch_size: int = 64,
+    batch_size: int = 96,
     progress: Progress = lambda _: None,
 ) -> list[Generated]:
     """One greedy reply for each prompt, in the order of the prompts.

@@ -7,7 +7,7 @@ them. Tokens are produced by mlx-lm's own ``generate_step``.
 import copy
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -76,6 +76,13 @@ class Prompts:
             self.model(mx.array([prompt[: self.shared]]), cache=self._cache)
             mx.eval([cache.state for cache in self._cache])
         return generate_timed(self.model, prompt[self.shared :], stops, max_tokens, copy.deepcopy(self._cache))
+
+    def gap(self, prompt: list[int], written: Sequence[int], own: Iterable[int], other: Iterable[int]) -> float:
+        """How much likelier, in nats, one of the tokens ``own`` is than ``other`` after prompt and ``written``."""
+        cache = copy.deepcopy(self._cache) if self._cache else None
+        rest = [*prompt[self.shared if cache else 0 :], *written]
+        logits = self.model(mx.array([rest]), cache=cache)[0, -1].astype(mx.float32)
+        return float((logits[mx.array([*own])].max() - logits[mx.array([*other])].max()).item())
 
 
 def fixed_work(model: nn.Module, prefill_tokens: int, decode_tokens: int) -> Timed:

@@ -1,12 +1,13 @@
 """Loading models: as shipped for timing and memory, on dequantised weights for fast judging."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_map
+from mlx.utils import tree_map, tree_unflatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import compute_bits_per_weight, dequantize_model, load_model
@@ -83,11 +84,46 @@ def load_fast(folder: Path, adapter: Path | None = None) -> tuple[nn.Module, Tok
 
 
 def dequantise(model: nn.Module) -> nn.Module:
-    """Replace every quantised layer by a float32 one with the same values, in place."""
+    """Replace every quantised layer by a float32 one with the same values, in place.
+
+    Quantised products are computed in the dtype of their input. A quantised embedding, though,
+    computes its rows in the dtype of its scales, and those rounded rows are what the model reads:
+    on SmolLM2 they move logits by up to 0.02. Such rows are looked up as shipped.
+    """
+    embeddings = {n: m for n, m in model.named_modules() if isinstance(m, nn.QuantizedEmbedding)}
+    shipped = {n: _lookup(m) for n, m in embeddings.items() if m.scales.dtype != mx.float32}
     model.update(
         tree_map(lambda x: x.astype(mx.float32) if mx.issubdtype(x.dtype, mx.floating) else x, model.parameters())
     )
-    return dequantize_model(model)
+    model = dequantize_model(model)
+    replaced = [(n, _ShippedRows(m.weight, shipped[n])) for n, m in model.named_modules() if n in shipped]
+    model.update_modules(tree_unflatten(replaced))
+    return model
+
+
+def _lookup(embedding: nn.QuantizedEmbedding) -> Callable[[mx.array], mx.array]:
+    """The rows of a quantised embedding as it computes them now, whatever becomes of the module."""
+    codes, scales, biases = embedding.weight, embedding.scales, embedding.get("biases")
+    group_size, bits, mode = embedding.group_size, embedding.bits, embedding.mode
+
+    def rows(tokens: mx.array) -> mx.array:
+        chosen = None if biases is None else biases[tokens]
+        return mx.dequantize(codes[tokens], scales[tokens], chosen, group_size=group_size, bits=bits, mode=mode)
+
+    return rows
+
+
+class _ShippedRows(nn.Embedding):
+    """Float32 weights in products, the shipped embedding's own rows in look-ups."""
+
+    def __init__(self, weight: mx.array, rows: Callable[[mx.array], mx.array]) -> None:
+        super().__init__(1, 1)
+        self.weight = weight
+        self._rows = rows
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """The rows (..., D) of token ids (...), in the dtype of the weight."""
+        return self._rows(x).astype(self.weight.dtype)
 
 
 def attach_adapter(model: nn.Module, adapter: Path) -> None:

@@ -20,8 +20,9 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 from mlx_lm.utils import quantize_model, save
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from harness.engine.batches import assistant_loss, shuffled
+from harness.engine.batches import shuffled
 from harness.engine.chat import Row, read_tokenizer
+from harness.engine.loss import assistant_loss
 from harness.profile import PocketBase
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -78,7 +79,7 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
             optimizer,
             rows,
             args=args,
-            loss=assistant_loss,
+            loss=assistant_loss(model),
             iterate_batches=lambda **_: shuffled(rows, base.batch_size, base.seed, 0),
         )
         Path(args.adapter_file).unlink()

@@ -14,8 +14,9 @@ import mlx.optimizers as optim
 from mlx_lm.tuner.trainer import TrainingArgs
 from mlx_lm.tuner.trainer import train as mlx_lm_train
 
-from harness.engine.batches import assistant_loss, batch_order, to_arrays
+from harness.engine.batches import batch_order, to_arrays
 from harness.engine.chat import Row
+from harness.engine.loss import assistant_loss
 from harness.engine.memory import process_peak
 from harness.engine.train import load_trainable
 from harness.errors import InvalidInput
@@ -100,7 +101,7 @@ def main() -> None:
         optimizer,
         batches,
         args=args,
-        loss=assistant_loss,
+        loss=assistant_loss(model),
         iterate_batches=lambda **_: (to_arrays(batch) for batch in batches),
     )
     Path(args.adapter_file).unlink()

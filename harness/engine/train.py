@@ -27,8 +27,9 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from harness.engine.arrays import load_arrays, named_arrays
-from harness.engine.batches import assistant_loss, in_order, shuffled
+from harness.engine.batches import Batch, in_order, shuffled
 from harness.engine.chat import Row
+from harness.engine.loss import Loss, assistant_loss
 from harness.engine.models import dequantise, read_model
 from harness.errors import InvalidInput
 from harness.ladder import Rung
@@ -75,6 +76,7 @@ class _Run:
     """One training in progress: what a checkpoint holds, and where it goes."""
 
     model: nn.Module
+    loss: Loss
     optimizer: optim.Optimizer
     training: Training
     rung: Rung
@@ -95,7 +97,7 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     model = load_trainable(base, training, rung)
     optimizer = optim.Adam(learning_rate=training.learning_rate)
     optimizer.init(model.trainable_parameters())
-    run = _Run(model, optimizer, training, rung, out)
+    run = _Run(model, assistant_loss(model), optimizer, training, rung, out)
     _restore(run)
     (out / "adapter_config.json").write_text(json.dumps(_adapter_config(training, rung), indent=1), encoding="utf-8")
     valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
@@ -103,7 +105,7 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     with Report(training.iterations, run.done) as report:
         while run.done < training.iterations:
             _segment(run, rows, report, wrap=rung.grad_checkpoint and run.done == resumed_at)
-            run.valid_loss.append((run.done, _valid_loss(model, valid_rows, rung.batch_size)))
+            run.valid_loss.append((run.done, _valid_loss(run, valid_rows)))
             _checkpoint(run)
     record = TrainingRecord(
         rung=rung.name,
@@ -151,7 +153,7 @@ def _segment(run: _Run, rows: list[Row], report: Report, *, wrap: bool) -> None:
     steps = run.rung.accumulation
     started = time.monotonic()
 
-    def batches(**_: Any) -> Iterator[tuple[mx.array, mx.array]]:
+    def batches(**_: Any) -> Iterator[Batch]:
         for number, batch in enumerate(shuffled(rows, run.rung.batch_size, run.training.seed, run.done * steps)):
             run.tokens += batch[1].size
             report.iteration(run.done + number // steps)
@@ -172,7 +174,7 @@ def _segment(run: _Run, rows: list[Row], report: Report, *, wrap: bool) -> None:
             run.optimizer,
             rows,
             args=args,
-            loss=assistant_loss,
+            loss=run.loss,
             iterate_batches=batches,
             training_callback=_Curve(run, report),
         )
@@ -181,17 +183,13 @@ def _segment(run: _Run, rows: list[Row], report: Report, *, wrap: bool) -> None:
     report.iteration(run.done)
 
 
-def _valid_loss(model: nn.Module, rows: list[Row], batch_size: int) -> float:
+def _valid_loss(run: _Run, rows: list[Row]) -> float:
     """Mean loss in nats an assistant token; refuses a diverged run, whose adapter would be useless."""
+    size = min(run.rung.batch_size, len(rows))
     loss = evaluate(
-        model,
-        rows,
-        batch_size,
-        num_batches=-1,
-        loss=assistant_loss,
-        iterate_batches=lambda **_: in_order(rows, min(batch_size, len(rows))),
+        run.model, rows, size, num_batches=-1, loss=run.loss, iterate_batches=lambda **_: in_order(rows, size)
     )
-    model.train()
+    run.model.train()
     if not math.isfinite(loss):
         raise InvalidInput(
             f"training diverged: validation loss is {loss}. Lower training.learning_rate or training.scale"

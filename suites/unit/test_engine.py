@@ -97,13 +97,56 @@ def test_fewer_rows_than_a_batch_are_refused() -> None:
 
 
 def test_padding_is_never_a_target() -> None:
-    """The mask covers the targets, shifted by one, and no padded position."""
-    from harness.engine.batches import PAD_TO, to_arrays
+    """The mask covers the targets, shifted by one, and no padded position; the positions are those of the mask."""
+    from harness.engine.batches import PAD_MARKED_TO, PAD_TO, to_arrays
 
-    tokens, mask = to_arrays(rows(4, 6))
+    tokens, mask, where = to_arrays(rows(4, 6))
     assert tokens.shape == (2, 1 + PAD_TO)
     assert mask.shape == (2, PAD_TO)
     assert mask.sum(axis=1).tolist() == [3.0, 5.0]
+    marked = [0, 1, 2, PAD_TO, PAD_TO + 1, PAD_TO + 2, PAD_TO + 3, PAD_TO + 4]
+    assert where.tolist() == marked + [-1] * (PAD_MARKED_TO - 8)
+
+
+def test_the_loss_of_marked_positions_is_that_of_all_logits(folder: Path) -> None:
+    """Value, number of targets and gradients, against mlx-lm's way of computing every position."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from harness.engine.arrays import named_arrays
+    from harness.engine.batches import to_arrays
+    from harness.engine.loss import assistant_loss
+    from harness.engine.models import load_fast
+
+    model, _ = load_fast(folder)
+
+    def over_all(model: nn.Module, tokens: mx.array, mask: mx.array, _: mx.array) -> tuple[mx.array, mx.array]:
+        losses = nn.losses.cross_entropy(model(tokens[:, :-1]), tokens[:, 1:]) * mask
+        return losses.sum() / mask.sum(), mask.sum()
+
+    batch = to_arrays(rows(7, 20, 12))
+    (ours, count), gradients = nn.value_and_grad(model, assistant_loss(model))(model, *batch)
+    (stock, wanted), expected = nn.value_and_grad(model, over_all)(model, *batch)
+    assert count.item() == wanted.item() == 6 + 19 + 11
+    assert abs(ours.item() - stock.item()) < 1e-5
+    wanted_gradients = named_arrays(expected)
+    for name, gradient in named_arrays(gradients).items():
+        assert mx.allclose(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-5).item(), name
+
+
+def test_a_model_whose_head_cannot_be_parted_is_trained_on_all_logits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that scales its logits, say: body and head apart would give another loss."""
+    from harness.engine.loss import can_be_parted
+    from harness.engine.models import load_fast
+
+    model, _ = load_fast(folder)
+    assert can_be_parted(model)
+
+    stock = type(model).__call__
+    monkeypatch.setattr(type(model), "__call__", lambda self, tokens: stock(self, tokens) * 0.5)
+    assert not can_be_parted(model)
 
 
 def test_batched_replies_are_those_of_mlx_lm_one_by_one(folder: Path) -> None:
@@ -214,3 +257,21 @@ def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     index.write_text('{"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}')
     with pytest.raises(InvalidInput, match="model-00002"):
         check_model_folder(tmp_path)
+
+
+def test_a_dequantised_embedding_gives_the_rows_of_the_shipped_one() -> None:
+    """Rounded in the dtype of its scales, as the quantised module computes them; products are exact."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from harness.engine.models import dequantise
+
+    mx.random.seed(0)
+    model = nn.Sequential(nn.Embedding(50, 64))
+    model.set_dtype(mx.float16)
+    nn.quantize(model, 32, 4)
+    shipped, tokens = model.layers[0](mx.array([3, 7, 41])), mx.array([3, 7, 41])
+    embedding = dequantise(model).layers[0]
+    assert shipped.dtype == mx.float16
+    assert mx.array_equal(embedding(tokens), shipped.astype(mx.float32)).item()
+    assert not mx.array_equal(embedding.weight[tokens], embedding(tokens)).item()

@@ -1,6 +1,6 @@
 """The gates: what passes, what fails, and what is never a pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from harness import judge
 from harness.cases import Case
 from harness.judge import Evidence, absent, outcome
 from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
-from harness.record import Reply, Status
+from harness.record import Divergence, Reply, Status, Verdict
 from suites.unit.records import canonical, environment, held_out, memory, reply, samples, verdict
 
 BUDGETS = Budgets(
@@ -152,23 +152,46 @@ def test_a_control_without_replies_or_prompts_is_missing() -> None:
     assert judge.control(evidence(canonical(2), "control", asked=[*canonical(), *held_out()])).status == "missing"
 
 
+def parted(gap: float, *, same_decision: bool = True) -> Callable[[Reply], Divergence]:
+    """A closer look that finds replies parting at their first token."""
+    return lambda reply: Divergence(case=reply.case, position=0, gap=gap, same_decision=same_decision)
+
+
+def agreed(timed: dict[str, tuple[int, ...]], look: Callable[[Reply], Divergence]) -> Verdict:
+    """The verdict on a tuned model whose timed replies have these tokens."""
+    return judge.kernel_agreement("tuned", "production", judge.agreement(canonical(), timed, look))
+
+
 def test_agreement_compares_token_for_token() -> None:
     """The tokens of the judged and of the timed reply."""
     timed = {one.case: one.tokens for one in canonical()}
-    assert judge.agreement(canonical(), timed).differing == ()
-    assert judge.agreement(canonical(), timed | {"async-await": (9,)}).differing == ("async-await",)
+    assert judge.agreement(canonical(), timed, parted(0)).same == 5
+    found = judge.agreement(canonical(), timed | {"async-await": (9,)}, parted(1.0))
+    assert (found.same, [one.case for one in found.divergences]) == (4, ["async-await"])
+
+
+def test_only_a_tie_with_the_same_decision_explains_other_tokens() -> None:
+    """Rounding can choose between equals; it cannot change what is clearly likelier, or what was decided."""
+    timed = {one.case: one.tokens for one in canonical()} | {"async-await": (9,)}
+    tie = agreed(timed, parted(judge.TIE_NATS / 2))
+    assert (tie.status, tie.measured, tie.failures) == ("pass", 1.0, ())
+    assert "4 of 5" in tie.detail
+    assert "async-await parts at token 0" in tie.detail
+    for look in (parted(judge.TIE_NATS * 2), parted(0.0, same_decision=False)):
+        fault = agreed(timed, look)
+        assert (fault.status, fault.measured, fault.failures) == ("fail", 0.8, ("async-await",))
 
 
 def test_a_query_that_was_judged_and_not_timed_differs() -> None:
     """One timed query of five does not prove that all five agree."""
-    found = judge.agreement(canonical(), {"async-await": (1, 2, 3)})
+    found = judge.agreement(canonical(), {"async-await": (1, 2, 3)}, parted(0))
     assert (found.same, found.compared) == (1, 5)
     assert judge.kernel_agreement("tuned", "production", found).status == "fail"
 
 
 def test_agreement_on_nothing_is_missing() -> None:
     """Whether nothing was timed or nothing was compared."""
-    for found in (None, judge.agreement(canonical(), {})):
+    for found in (None, judge.agreement(canonical(), {}, parted(0))):
         assert judge.kernel_agreement("tuned", "production", found).status == "missing"
 
 

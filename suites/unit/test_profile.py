@@ -53,7 +53,7 @@ def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "instead", "key", "guess", "allowed"),
     [
-        ("iterations = 100", "iteration = 100", "training.iteration", "iterations", "checkpoint_every"),
+        ("iterations = 80", "iteration = 80", "training.iteration", "iterations", "checkpoint_every"),
         ("tool_share", "tool_shar", "corpus.tool_shar", "tool_share", "row_tokens"),
         ("distribution =", "distributio =", "base.distributio", "distribution", "parameters"),
         ("relative_to", "relativ_to", "budgets.latency.relativ_to", "relative_to", "max_decode_ratio"),
@@ -92,7 +92,7 @@ def test_a_misspelt_stop_is_an_error(tmp_path: Path) -> None:
         ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
         ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
         ("max_decode_ratio = 4.0", "", "relative_to and max_decode_ratio go together"),
-        ("checkpoint_every = 50", "checkpoint_every = 30", "(100) must be a multiple of checkpoint_every (30)"),
+        ("checkpoint_every = 40", "checkpoint_every = 30", "(80) must be a multiple of checkpoint_every (30)"),
         ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
         ('kind = "gguf-wheel"', 'kind = "gguf"', "'gguf-wheel', 'pocket', 'model'"),
         ("examples = 683", "examples = 599", "corpus.examples"),
