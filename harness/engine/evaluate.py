@@ -20,10 +20,7 @@ from harness.replies import read_reply
 def evaluate(
     folder: Path, adapter: Path | None, cases: list[Case], prompting: Prompting, tools: Tools, out: Path
 ) -> None:
-    """Write ``replies.json``: every reply, the weights they came from, bits per weight and size in bytes.
-
-    First and second turns are asked in batches of their own, so that each batch shares its system prompt.
-    """
+    """Write ``replies.json``: every reply, the weights they came from, bits per weight and size in bytes."""
     shipped = read_model(folder)  # lazy: counted, never loaded
     if adapter is not None:
         attach_adapter(shipped, adapter)
@@ -37,19 +34,15 @@ def evaluate(
     model, tokenizer = load_fast(folder, adapter)
     stops = stop_ids(tokenizer, prompting.stop_sequences)
     replies = []
+    prompts = [prompt_tokens(tokenizer, list(case.messages)) for case in cases]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("replies", total=len(cases))
-        for turn in (1, 2):
-            asked = [case for case in cases if case.turn == turn]
-            if not asked:
-                continue
-            prompts = [prompt_tokens(tokenizer, list(case.messages)) for case in asked]
-            answers = greedy(
-                model, tokenizer, prompts, stops, prompting.max_tokens, progress=lambda n: bar.advance(task, n)
-            )
-            for case, prompt, answer in zip(asked, prompts, answers, strict=True):
-                text = tokenizer.decode(list(answer.tokens))
-                replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))
+        answers = greedy(
+            model, tokenizer, prompts, stops, prompting.max_tokens, progress=lambda n: bar.advance(task, n)
+        )
+    for case, prompt, answer in zip(cases, prompts, answers, strict=True):
+        text = tokenizer.decode(list(answer.tokens))
+        replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))
     stored = {**weights, "replies": [reply.model_dump(mode="json") for reply in replies]}
     (out / "replies.json").write_text(json.dumps(stored, ensure_ascii=False, indent=1), encoding="utf-8")
 

@@ -19,6 +19,9 @@ from harness.engine.arrays import to_ints
 from harness.record import Finish
 
 Progress = Callable[[int], None]
+_ALIKE = 16  # prompts whose lengths differ by fewer tokens are read together
+_READ_AT_ONCE = 32
+_GROWTH = 64  # tokens by which a cache grows; mlx-lm's 256 would be copied with every row that leaves
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,10 @@ def greedy(
     """
     if not all(type(cache) is KVCache for cache in make_prompt_cache(model)):
         return [_one(model, tokenizer, prompt, stops, max_tokens, progress) for prompt in prompts]
-    replies: dict[int, Generated] = {}
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = _batch(model, [list(prompts[i]) for i in chosen], stops, max_tokens, progress)
-        replies.update(zip(chosen, batch, strict=True))
-    return [replies[i] for i in range(len(prompts))]
+    writing = _Batch(model, [list(prompt) for prompt in prompts], stops, max_tokens)
+    while writing.goes_on():
+        progress(writing.step(batch_size))
+    return writing.replies()
 
 
 def _one(
@@ -73,32 +73,93 @@ def _one(
     return Generated(tokens=tuple(tokens), finish=finish)
 
 
-def _batch(
-    model: nn.Module, prompts: list[list[int]], stops: set[int], max_tokens: int, progress: Progress
-) -> list[Generated]:
-    caches, suffixes = _prefill_shared(model, prompts)
-    _prefill(model, caches, [suffix[:-1] for suffix in suffixes])
-    current = mx.array([suffix[-1] for suffix in suffixes])
-    written: list[list[int]] = [[] for _ in prompts]
-    finish: list[Finish] = ["length"] * len(prompts)
-    rows = list(range(len(prompts)))
-    while rows:
-        current = mx.argmax(model(current[:, None], cache=caches)[:, -1, :], axis=-1)
-        going = []
-        for position, (row, token) in enumerate(zip(rows, to_ints(current), strict=True)):
-            if token in stops:
-                finish[row] = "stop"
-                continue
-            written[row].append(token)
-            if len(written[row]) < max_tokens:
-                going.append(position)
-        progress(len(rows) - len(going))
-        if going and len(going) < len(rows):
-            current = current[mx.array(going)]
-            for cache in caches:
-                cache.filter(mx.array(going))
-        rows = [rows[position] for position in going]
-    return [Generated(tokens=tuple(t), finish=f) for t, f in zip(written, finish, strict=True)]
+class _Batch:
+    """Replies being written side by side; prompts that wait take the places of finished ones.
+
+    Taking rows out of the cache copies all of it, so finished rows stay, unread, until a
+    sixth of the batch is finished or their places are wanted.
+    """
+
+    def __init__(self, model: nn.Module, prompts: list[list[int]], stops: set[int], max_tokens: int) -> None:
+        self._model, self._prompts, self._stops, self._max = model, prompts, stops, max_tokens
+        self._waiting = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
+        self._shared = shared_prefix(prompts) if prompts else 0
+        self._prefix = _read_prefix(model, prompts[0][: self._shared]) if prompts else []
+        self._written: list[list[int]] = [[] for _ in prompts]
+        self._finish: list[Finish] = ["length"] * len(prompts)
+        self._rows: list[int] = []
+        self._ended: set[int] = set()
+        self._caches: list[BatchKVCache] = []
+        self._current = mx.array([], mx.int32)
+
+    def goes_on(self) -> bool:
+        """Whether any reply is unfinished."""
+        return bool(self._waiting) or len(self._ended) < len(self._rows)
+
+    def replies(self) -> list[Generated]:
+        """The replies in the order of the prompts."""
+        return [Generated(tokens=tuple(t), finish=f) for t, f in zip(self._written, self._finish, strict=True)]
+
+    def step(self, batch_size: int) -> int:
+        """Admit waiting prompts where there is room, write one token of every reply; how many replies ended."""
+        room = batch_size - (len(self._rows) - len(self._ended))
+        if self._waiting and (not self._rows or room >= min(batch_size // 3, len(self._waiting))):
+            self._drop_ended()
+            self._admit(min(room, len(self._waiting)))
+        logits = self._model(self._current[:, None], cache=self._caches)[:, -1, :]
+        self._current = mx.argmax(logits, axis=-1)
+        before = len(self._ended)
+        for row, token in zip(self._rows, to_ints(self._current), strict=True):
+            if row not in self._ended:
+                self._take(row, token)
+        ended = len(self._ended) - before
+        if len(self._ended) * 6 >= len(self._rows):
+            self._drop_ended()
+        return ended
+
+    def _take(self, row: int, token: int) -> None:
+        if token in self._stops:
+            self._finish[row] = "stop"
+            self._ended.add(row)
+            return
+        self._written[row].append(token)
+        if len(self._written[row]) == self._max:
+            self._ended.add(row)
+
+    def _drop_ended(self) -> None:
+        if not self._ended:
+            return
+        kept = [position for position, row in enumerate(self._rows) if row not in self._ended]
+        self._rows, self._ended = [self._rows[position] for position in kept], set()
+        if not kept:
+            self._caches, self._current = [], self._current[:0]
+            return
+        self._current = self._current[mx.array(kept)]
+        for cache in self._caches:
+            cache.filter(mx.array(kept))
+
+    def _admit(self, count: int) -> None:
+        """Let the next prompts join, each group of similar length read together."""
+        while count:
+            longest = len(self._prompts[self._waiting[0]])
+            alike = [row for row in self._waiting[:count] if len(self._prompts[row]) > longest - _ALIKE]
+            self._join(alike[:_READ_AT_ONCE])
+            del self._waiting[: len(alike[:_READ_AT_ONCE])]
+            count -= len(alike[:_READ_AT_ONCE])
+
+    def _join(self, rows: list[int]) -> None:
+        suffixes = [self._prompts[row][self._shared :] for row in rows]
+        caches = [BatchKVCache.merge([cache] * len(rows)) for cache in self._prefix]
+        for cache in caches:
+            cache.step = _GROWTH
+        _prefill(self._model, caches, [suffix[:-1] for suffix in suffixes])
+        if self._rows:
+            for mine, new in zip(self._caches, caches, strict=True):
+                mine.extend(new)
+        else:
+            self._caches = caches
+        self._rows += rows
+        self._current = mx.concatenate([self._current, mx.array([suffix[-1] for suffix in suffixes])])
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -107,15 +168,13 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return min(shortest - 1, *(common_prefix_len(prompts[0], prompt) for prompt in prompts))
 
 
-def _prefill_shared(model: nn.Module, prompts: list[list[int]]) -> tuple[list[BatchKVCache], list[list[int]]]:
-    """Caches that hold the common prefix of all prompts, and what is left of each prompt (at least one token)."""
-    shared = shared_prefix(prompts)
-    single = make_prompt_cache(model)
-    if shared:
-        model(mx.array([prompts[0][:shared]]), cache=single)
-        mx.eval([cache.state for cache in single])
-    caches = [BatchKVCache.merge([cache] * len(prompts)) for cache in single]
-    return caches, [prompt[shared:] for prompt in prompts]
+def _read_prefix(model: nn.Module, tokens: list[int]) -> list[KVCache]:
+    """Caches that hold these tokens; empty ones where there are none."""
+    caches = make_prompt_cache(model)
+    if tokens:
+        model(mx.array([tokens]), cache=caches)
+        mx.eval([cache.state for cache in caches])
+    return caches
 
 
 def _prefill(model: nn.Module, caches: list[BatchKVCache], parts: list[list[int]]) -> None:
