@@ -9,7 +9,6 @@ from harness.engine.chat import Row
 from harness.errors import InvalidInput
 
 PAD_TO = 16
-PAD_MARKED_TO = 64
 Batch = tuple[mx.array, mx.array, mx.array]
 
 
@@ -28,8 +27,8 @@ def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
 def to_arrays(rows: list[Row]) -> Batch:
     """Token ids (B, L), the targets' marks (B, L - 1), and the marked targets' flat positions (N,).
 
-    A mark is 1.0 where an assistant wrote the target token. Positions are filled up with -1
-    to a multiple of ``PAD_MARKED_TO``, so that few different shapes are compiled.
+    A mark is 1.0 where an assistant wrote the target token. Positions are filled up with -1 to a
+    quarter, half, three quarters or all of the targets, so that few different shapes are compiled.
     """
     longest = max(len(row.tokens) for row in rows)
     length = 1 + PAD_TO * -(-(longest - 1) // PAD_TO)
@@ -39,7 +38,8 @@ def to_arrays(rows: list[Row]) -> Batch:
         tokens[i, : len(row.tokens)] = row.tokens
         mask[i, : len(row.tokens)] = row.assistant
     marked = np.flatnonzero(mask[:, 1:])
-    where = np.full(PAD_MARKED_TO * -(-len(marked) // PAD_MARKED_TO), -1, np.int32)
+    quarter = -(-mask[:, 1:].size // 4)
+    where = np.full(quarter * -(-len(marked) // quarter), -1, np.int32)
     where[: len(marked)] = marked
     return mx.array(tokens), mx.array(mask[:, 1:]), mx.array(where)
 

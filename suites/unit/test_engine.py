@@ -98,14 +98,15 @@ def test_fewer_rows_than_a_batch_are_refused() -> None:
 
 def test_padding_is_never_a_target() -> None:
     """The mask covers the targets, shifted by one, and no padded position; the positions are those of the mask."""
-    from harness.engine.batches import PAD_MARKED_TO, PAD_TO, to_arrays
+    from harness.engine.batches import PAD_TO, to_arrays
 
     tokens, mask, where = to_arrays(rows(4, 6))
     assert tokens.shape == (2, 1 + PAD_TO)
     assert mask.shape == (2, PAD_TO)
     assert mask.sum(axis=1).tolist() == [3.0, 5.0]
     marked = [0, 1, 2, PAD_TO, PAD_TO + 1, PAD_TO + 2, PAD_TO + 3, PAD_TO + 4]
-    assert where.tolist() == marked + [-1] * (PAD_MARKED_TO - 8)
+    assert where.tolist() == marked
+    assert to_arrays(rows(4, 7))[2].tolist()[8:] == [PAD_TO + 5] + [-1] * (PAD_TO - 9)
 
 
 def test_the_loss_of_marked_positions_is_that_of_all_logits(folder: Path) -> None:
