@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from harness.cases import Case
-from harness.engine.chat import prompt_tokens, stop_ids
+from harness.engine.chat import case_tokens, stop_ids
 from harness.engine.generate import greedy
 from harness.engine.models import attach_adapter, bits_per_weight, load_fast, read_model
 from harness.formats import Tools
@@ -43,7 +43,7 @@ def evaluate(
             asked = [case for case in cases if case.turn == turn]
             if not asked:
                 continue
-            prompts = [prompt_tokens(tokenizer, list(case.messages)) for case in asked]
+            prompts = [case_tokens(tokenizer, case, tools, prompting) for case in asked]
             answers = greedy(
                 model, tokenizer, prompts, stops, prompting.max_tokens, progress=lambda n: bar.advance(task, n)
             )

@@ -41,7 +41,11 @@ USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content
         (messages(USER, {"content": "x"}), r"messages\[1\].role is None"),
         (messages(USER, {"role": "assistant"}), r"messages\[1\] has neither text"),
         (messages(USER, {"role": "assistant", "content": ["x"]}), r"messages\[1\] has neither text"),
-        (messages({"role": "user", "content": None, "tool_calls": [{}]}, ANSWER), r"messages\[0\] has neither text"),
+        (messages({"role": "user", "content": None}, ANSWER), r"messages\[0\] has neither text"),
+        (
+            messages({**USER, "tool_calls": [{}]}, ANSWER),
+            r"messages\[0\].tool_calls: .*of an assistant; found list of 'user'",
+        ),
         (messages(USER), "needs a user's and an assistant's turn; found user"),
         (messages(ANSWER, USER), "the assistant speaks before the user"),
     ],
