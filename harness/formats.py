@@ -38,6 +38,7 @@ def render_call(call: Call, style: Format, tools: Tools | None = None) -> str:
     """
     try:
         payload = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False, allow_nan=False)
+        payload.encode()  # half a surrogate pair is in no text
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"call of {call.name}: its arguments are no JSON: {error}") from error
     if style == "fenced":
