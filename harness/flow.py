@@ -155,7 +155,7 @@ class Flow:
             base, prompting = self.path(self.base), self.profile.prompting
             probe(base, training, read_split(base, self.path(self.corpus) / "train.jsonl", prompting), out)
 
-        return Step("probe", 1, self._training_inputs(), make)
+        return Step("probe", 2, self._training_inputs(), make)
 
     @cached_property
     def adapter(self) -> Source:
@@ -175,7 +175,7 @@ class Flow:
             rows, valid = (read_split(base, corpus / f"{split}.jsonl", prompting) for split in ("train", "valid"))
             train_adapter(base, training, rung, rows, valid, out)
 
-        return Step("adapter", 4, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
+        return Step("adapter", 5, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
 
     def _training_inputs(self) -> dict:
         assert self.profile.training is not None

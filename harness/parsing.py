@@ -56,7 +56,7 @@ BLOCK = {
     "qwen3-coder": re.compile(r"<tool_call>(.*?)(</tool_call>|\Z)", re.DOTALL),
 }
 _BARE = re.compile(
-    r'^\s*\{\s*"name"\s*:|```\w*\s*\{\s*"name"\s*:|"arguments"\s*:\s*\{|<function=|<tool_call>', re.MULTILINE
+    r'^[ \t]*\{\s*"name"\s*:|```\w*\s*\{\s*"name"\s*:|"arguments"\s*:\s*\{|<function=|<tool_call>', re.MULTILINE
 )
 _PARAMETER = r"<parameter=([^\s<>]+)>((?:(?!</parameter>).)*)</parameter>"
 _FUNCTION = re.compile(rf"<function=[^\s<>]+>(?:\s*{_PARAMETER})*\s*</function>", re.DOTALL)

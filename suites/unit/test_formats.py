@@ -1,6 +1,7 @@
 """Tool calls as text: written, read back, and refused by name."""
 
 import random
+import time
 from typing import Any, get_args
 
 import pytest
@@ -318,6 +319,14 @@ def test_a_tool_without_parameters_can_be_called_and_described() -> None:
     text = render_call(Call(name="now", arguments={}), "qwen3-coder", tools)
     assert parse_reply(text, "qwen3-coder", tools).decision == "call"
     assert describe_tools(tools) == "now()"
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_a_reply_of_nothing_but_white_space_is_read_at_once(style: Format) -> None:
+    """A model that goes round in circles must not hold up the judge."""
+    started = time.perf_counter()
+    assert parse_reply("\n" * 30_000 + "{", style, TOOLS).decision == "answer"
+    assert time.perf_counter() - started < 1
 
 
 def test_normalised_calls_ignore_key_order_and_white_space() -> None:
