@@ -1,32 +1,16 @@
-"""Conversations as tokens: prompts to answer, and rows to train on with the assistant's tokens marked.
-
-What a model's chat template does with tools is found out by rendering: one that reads them is given schemas and calls
-as data, one that ignores them is given both as text.
-"""
+"""Conversations as tokens: prompts to answer, and rows to train on with the assistant's tokens marked."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from jinja2 import TemplateError
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_tokenizer
 
 from harness.cases import Case
-from harness.conversation import (
-    calls_as_structure,
-    calls_as_text,
-    structured_call,
-    with_description,
-    without_description,
-)
+from harness.engine.template import Messages, as_the_template_wants, first, tokens_of
 from harness.errors import InvalidInput
-from harness.formats import Tools, parse_reply
-from harness.parsing import same_calls
-from harness.profile import Format, Prompting
-
-Messages = list[dict[str, Any]]
+from harness.profile import Prompting
+from harness.schemas import Tools
 
 
 @dataclass(frozen=True)
@@ -56,14 +40,6 @@ def read_tokenizer(folder: Path) -> TokenizerWrapper:
     return tokenizer
 
 
-@dataclass(frozen=True)
-class Conversation:
-    """Messages and tools as a chat template is given them."""
-
-    messages: Messages
-    tools: Tools
-
-
 def prompt_tokens(
     tokenizer: TokenizerWrapper, messages: Messages, tools: Tools | None = None, prompting: Prompting | None = None
 ) -> list[int]:
@@ -78,50 +54,15 @@ def prompt_tokens(
     Raises:
         InvalidInput: a call that the profile's format cannot carry.
     """
-    return _tokens(tokenizer, as_the_template_wants(tokenizer, messages, tools, prompting), add_generation_prompt=True)
+    return tokens_of(
+        tokenizer, as_the_template_wants(tokenizer, messages, tools, prompting), add_generation_prompt=True
+    )
 
 
 def case_tokens(tokenizer: TokenizerWrapper, case: Case, tools: Tools, prompting: Prompting) -> list[int]:
     """The tokens that ask a case, told of its own tools or else of the profile's ``tools``."""
     told = tools if case.tools is None else list(case.tools)
     return prompt_tokens(tokenizer, list(case.messages), told, prompting)
-
-
-def as_the_template_wants(
-    tokenizer: TokenizerWrapper, messages: Messages, tools: Tools | None, prompting: Prompting | None
-) -> Conversation:
-    """A conversation with its schemas and calls as data where the template reads them, else as text.
-
-    Calls are data only where the template writes each in the profile's format, so that it reads back as it was.
-
-    Raises:
-        InvalidInput: a call that the profile's format cannot carry.
-    """
-    if prompting is None:
-        return Conversation(messages, tools or [])
-    style, read = prompting.format, bool(tools) and template_reads_tools(tokenizer)
-    if tools and read:
-        messages = without_description(messages, tools, prompting.system)
-        structured = Conversation([calls_as_structure(message, style, tools) for message in messages], tools)
-        if _calls_read_back(tokenizer, structured, style):
-            return structured
-    elif tools:
-        messages = with_description(messages, tools, prompting.system)
-    return Conversation([calls_as_text(m, style, tools) for m in messages], tools if tools and read else [])
-
-
-@lru_cache(maxsize=8)
-def template_reads_tools(tokenizer: TokenizerWrapper) -> bool:
-    """Whether the chat template renders another text where it is given tools."""
-    tool = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
-    told, user = {"role": "system", "content": "Help."}, {"role": "user", "content": "Hi"}
-    for messages in ([told, user], [user]):  # some templates refuse a system message
-        try:
-            if _text(tokenizer, Conversation(messages, [tool])) != _text(tokenizer, Conversation(messages, [])):
-                return True
-        except (TemplateError, TypeError):
-            continue
-    return False
 
 
 def stop_ids(tokenizer: TokenizerWrapper, stop_sequences: tuple[str, ...]) -> set[int]:
@@ -169,13 +110,13 @@ def training_row(
             the profile's format cannot carry.
     """
     whole = as_the_template_wants(tokenizer, messages, tools, prompting)
-    tokens = _tokens(tokenizer, whole)
+    tokens = tokens_of(tokenizer, whole)
     assistant = [False] * len(tokens)
     for index, message in enumerate(whole.messages):
         if message["role"] != "assistant":
             continue
-        before = _tokens(tokenizer, _first(whole, index), add_generation_prompt=True)
-        until = _tokens(tokenizer, _first(whole, index + 1))
+        before = tokens_of(tokenizer, first(whole, index), add_generation_prompt=True)
+        until = tokens_of(tokenizer, first(whole, index + 1))
         if tokens[: len(before)] != before or tokens[: len(until)] != until:
             raise InvalidInput(
                 "the chat template rewrites earlier turns; training on every assistant turn is not possible"
@@ -183,35 +124,3 @@ def training_row(
         end = max((i + 1 for i in range(len(before), len(until)) if until[i] in stops), default=len(until))
         assistant[len(before) : end] = [True] * (end - len(before))
     return Row(tokens=tuple(tokens), assistant=tuple(assistant))
-
-
-def _calls_read_back(tokenizer: TokenizerWrapper, whole: Conversation, style: Format) -> bool:
-    """Whether the template writes every call of a conversation as this format is read."""
-    for index, message in enumerate(whole.messages):
-        if not message.get("tool_calls"):
-            continue
-        try:
-            before = _text(tokenizer, _first(whole, index), add_generation_prompt=True)
-            until = _text(tokenizer, _first(whole, index + 1))
-        except (TemplateError, TypeError):  # it wants ids, say, or has no place for calls
-            return False
-        read = parse_reply(until[len(before) :], style, whole.tools).calls if until.startswith(before) else ()
-        if not same_calls(read, [structured_call(call) for call in message["tool_calls"]]):
-            return False
-    return True
-
-
-def _first(whole: Conversation, count: int) -> Conversation:
-    return Conversation(whole.messages[:count], whole.tools)
-
-
-def _text(tokenizer: TokenizerWrapper, whole: Conversation, **options: bool) -> str:
-    return str(tokenizer.apply_chat_template(whole.messages, tokenize=False, **_given(whole), **options))
-
-
-def _tokens(tokenizer: TokenizerWrapper, whole: Conversation, **options: bool) -> list[int]:
-    return list(tokenizer.apply_chat_template(whole.messages, **_given(whole), **options))
-
-
-def _given(whole: Conversation) -> dict[str, Any]:
-    return {"tools": whole.tools} if whole.tools else {}

@@ -46,6 +46,7 @@ ORDER = [
     "harness.corpus",
     "harness.ladder",
     "harness.engine.arrays",
+    "harness.engine.template",
     "harness.engine.chat",
     "harness.engine.rows",
     "harness.engine.batches",

@@ -82,14 +82,14 @@ def test_whether_a_template_reads_tools_is_found_out_by_rendering(
     folder: Path, template: str | None, reads: bool
 ) -> None:
     """With and without them."""
-    from harness.engine.chat import template_reads_tools
+    from harness.engine.template import template_reads_tools
 
     assert template_reads_tools(tokenizer_of(folder, template)) is reads
 
 
 def test_a_template_that_takes_no_system_message_is_asked_without_one(folder: Path) -> None:
     """Some raise an error for it."""
-    from harness.engine.chat import template_reads_tools
+    from harness.engine.template import template_reads_tools
 
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     assert template_reads_tools(tokenizer_of(folder, refusing + HERMES))
@@ -153,7 +153,7 @@ def test_a_call_that_the_template_would_change_stays_text(folder: Path) -> None:
     schema = {"type": "object", "properties": {"paths": {"type": "array", "items": {"type": "string"}}}}
     tools: Tools = [{"type": "function", "function": {"name": "look", "parameters": schema}}]
     call = Call(name="look", arguments={"paths": ["it's", "b"]})
-    from harness.engine.chat import as_the_template_wants
+    from harness.engine.template import as_the_template_wants
 
     messages = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": render_call(call, "qwen3-coder")}]
     given = as_the_template_wants(tokenizer_of(folder, QWEN3_CODER), messages, tools, told("qwen3-coder"))
@@ -163,7 +163,7 @@ def test_a_call_that_the_template_would_change_stays_text(folder: Path) -> None:
 
 def test_a_row_with_tools_has_them_described_where_the_template_ignores_them(folder: Path) -> None:
     """With the profile's system prompt, or after the row's own; never twice, and not where a profile has no place."""
-    from harness.engine.chat import as_the_template_wants
+    from harness.engine.template import as_the_template_wants
 
     tokenizer, user = tokenizer_of(folder), {"role": "user", "content": "Hi"}
     own = {"role": "system", "content": "Be brief."}
@@ -178,7 +178,7 @@ def test_a_row_with_tools_has_them_described_where_the_template_ignores_them(fol
 
 def test_a_row_that_tells_of_no_tools_is_left_as_it_is(folder: Path) -> None:
     """Nothing is told that the row does not tell."""
-    from harness.engine.chat import as_the_template_wants
+    from harness.engine.template import as_the_template_wants
 
     user = {"role": "user", "content": "Hi"}
     for template in (HERMES, None):
