@@ -81,7 +81,7 @@ def _spec(flow: Flow) -> tuple[dict, int]:
     training = flow.profile.training
     assert training is not None
     base = flow.path(flow.base)
-    rows = read_split(base, flow.path(flow.corpus) / "train.jsonl", flow.profile.prompting.stop_sequences)
+    rows = read_split(base, flow.path(flow.corpus) / "train.jsonl", flow.profile.prompting)
     order = batch_order(rows, training.batch_size)
     batch = to_arrays([rows[i] for i in order[len(order) // 2]])
     arrays = {name: array.tolist() for name, array in zip(("tokens", "mask", "where"), batch, strict=True)}

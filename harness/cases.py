@@ -15,7 +15,10 @@ CASES = Path(__file__).resolve().parent.parent / "data" / "cases"
 
 
 class Case(Frozen):
-    """One prompt: the conversation up to the reply, and whether that should call a tool."""
+    """One prompt: the conversation up to the reply, and whether that should call a tool.
+
+    ``tools`` are the schemas that the conversation tells of; None is the profile's.
+    """
 
     id: str
     suite: Literal["canonical", "held-out"]
@@ -23,6 +26,7 @@ class Case(Frozen):
     label: Label
     query: str
     messages: tuple[dict, ...]
+    tools: tuple[dict, ...] | None = None
 
 
 class Query(Frozen):
@@ -124,6 +128,7 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
             label=label,
             query=query,
             messages=tuple(messages[:turn]),
+            tools=tuple(row.get("tools") or ()),
         )
         first.append(case)
         if label == "tool" and _is_answered(messages, turn, style, known):

@@ -152,10 +152,10 @@ class Flow:
             from harness.engine.probe import probe
             from harness.engine.rows import read_split
 
-            base, stops = self.path(self.base), self.profile.prompting.stop_sequences
-            probe(base, training, read_split(base, self.path(self.corpus) / "train.jsonl", stops), out)
+            base, prompting = self.path(self.base), self.profile.prompting
+            probe(base, training, read_split(base, self.path(self.corpus) / "train.jsonl", prompting), out)
 
-        return Step("probe", 1, self._training_inputs(), make)
+        return Step("probe", 2, self._training_inputs(), make)
 
     @cached_property
     def adapter(self) -> Source:
@@ -171,11 +171,11 @@ class Flow:
             from harness.ladder import Rung
 
             rung = Rung.model_validate_json((self.path(self.probe) / "rung.json").read_text())
-            base, corpus, stops = self.path(self.base), self.path(self.corpus), self.profile.prompting.stop_sequences
-            rows, valid = (read_split(base, corpus / f"{split}.jsonl", stops) for split in ("train", "valid"))
+            base, corpus, prompting = self.path(self.base), self.path(self.corpus), self.profile.prompting
+            rows, valid = (read_split(base, corpus / f"{split}.jsonl", prompting) for split in ("train", "valid"))
             train_adapter(base, training, rung, rows, valid, out)
 
-        return Step("adapter", 4, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
+        return Step("adapter", 5, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
 
     def _training_inputs(self) -> dict:
         assert self.profile.training is not None

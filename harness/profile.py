@@ -109,7 +109,7 @@ Corpus = Annotated[MinedCorpus | FilesCorpus, Field(discriminator="kind")]
 class Prompting(Frozen):
     """How a conversation is put to the model and where its reply must end.
 
-    ``system`` may hold ``{tools}``, replaced by the tool schemas as text.
+    ``system`` may hold ``{tools}``: the tool schemas as text, left out where the chat template tells of them itself.
     """
 
     format: Format

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from harness.cases import Case
-from harness.formats import Call, Tools, parse_reply, render_call
+from harness.formats import Call, Failure, Tools, parse_reply, render_call
 from harness.profile import Prompting
 from harness.record import Finish, Reply
+from harness.schemas import parameters
 
 SYNTHETIC_CONTROLS = ("always-call", "always-direct")
 
@@ -15,15 +16,24 @@ def read_reply(
 ) -> Reply:
     """A reply as it is recorded: raw text, parsed calls, the failure by name, and what it decided.
 
-    Text from a stop sequence on that came as ordinary tokens is cut off and kept in ``after_stop``.
+    Calls are checked against the case's own tools where it has any, else against ``tools``. Text from a stop
+    sequence on that came as ordinary tokens is cut off and kept in ``after_stop``.
     """
     spilled = ""
     for stop in prompting.stop_sequences:
         head, found, tail = text.partition(stop)
         if found:
             text, spilled = head, found + tail + spilled
-    parsed = parse_reply(text, prompting.format, tools, finished=finish == "stop")
+    known = list(case.tools) if case.tools else tools
+    parsed = parse_reply(text, prompting.format, known, finished=finish == "stop" or bool(spilled))
     decision = "empty" if parsed.decision == "answer" and not text.strip() else parsed.decision
+    failure: tuple[Failure, str] | None = None
+    if parsed.failure:
+        failure = parsed.failure, parsed.detail
+    elif case.label == "tool" and not parsed.calls:
+        failure = "no call", "nothing was said" if decision == "empty" else "it answers where a tool is to be called"
+    elif spilled or finish == "length":
+        failure = "ran past stop", "it writes on after one" if spilled else f"none in {len(tokens)} tokens"
     return Reply(
         case=case.id,
         suite=case.suite,
@@ -36,28 +46,31 @@ def read_reply(
         finish=finish,
         after_stop=spilled,
         calls=parsed.calls,
-        failure=parsed.failure and f"{parsed.failure}: {parsed.detail}",
+        failure=": ".join(failure) if failure else None,
         decision=decision,
     )
 
 
 def synthetic_replies(control: str, cases: Iterable[Case], prompting: Prompting, tools: Tools) -> list[Reply]:
     """What ``always-call`` or ``always-direct`` would reply, read by the same code as a model's text."""
-    if control == "always-call":
-        function = tools[0]["function"]
-        arguments = {
-            name: _example(function["parameters"], name) for name in function["parameters"].get("required", [])
-        }
-        text = render_call(Call(name=function["name"], arguments=arguments), prompting.format)
-    elif control == "always-direct":
-        text = "It depends on the project."
-    else:
+    if control not in SYNTHETIC_CONTROLS:
         raise ValueError(f"{control!r} is not one of {SYNTHETIC_CONTROLS}")
-    return [read_reply(case, text, (), "stop", 0, prompting, tools) for case in cases]
+    replies = []
+    for case in cases:
+        known = list(case.tools) if case.tools else tools
+        text = _any_call(known, prompting) if control == "always-call" else "It depends on the project."
+        replies.append(read_reply(case, text, (), "stop", 0, prompting, tools))
+    return replies
 
 
-def _example(parameters: dict, name: str) -> object:
-    schema = parameters["properties"].get(name, {})
+def _any_call(tools: Tools, prompting: Prompting) -> str:
+    name, schema = tools[0]["function"]["name"], parameters(tools[0])
+    arguments = {argument: _example(schema, argument) for argument in schema.get("required", [])}
+    return render_call(Call(name=name, arguments=arguments), prompting.format)
+
+
+def _example(schema_of_tool: dict, name: str) -> object:
+    schema = schema_of_tool.get("properties", {}).get(name, {})
     if "enum" in schema:
         return schema["enum"][0]
     kind, least = schema.get("type", "string"), schema.get("minimum", 1)

@@ -1,10 +1,12 @@
 """Chat JSONL: one conversation a line, read with every fault named by its line."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from harness.conversation import structured_call
 from harness.errors import InvalidInput
+from harness.parsing import read_json
+from harness.schemas import tools_fault
 
 ROLES = ("system", "user", "assistant", "tool")
 Row = dict[str, Any]
@@ -12,6 +14,9 @@ Row = dict[str, Any]
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of an mlx-lm chat file: ``{"messages": [...], "tools": [...]}`` a line.
+
+    ``tools`` are function schemas, OpenAI style; an assistant's message may hold ``tool_calls`` with arguments as an
+    object or as JSON text. Whether a call fits its schema is not looked at here.
 
     Raises:
         InvalidInput: no such file, an empty one, or a line that is no conversation; the line is named.
@@ -23,7 +28,7 @@ def read_rows(path: Path) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8"))
+            row = read_json(line.decode("utf-8"))
         except (ValueError, RecursionError) as error:  # broken JSON and broken UTF-8
             raise InvalidInput(f"{path}:{number}: not JSON: {error}") from error
         if fault := _fault(row):
@@ -38,15 +43,28 @@ def _fault(row: Any) -> str | None:
     if not isinstance(row, dict) or not isinstance(row.get("messages"), list) or not row["messages"]:
         return 'expected an object with a non-empty list "messages"'
     for index, message in enumerate(row["messages"]):
-        if not isinstance(message, dict) or message.get("role") not in ROLES:
-            found = message.get("role") if isinstance(message, dict) else message
-            return f"messages[{index}].role is {found!r}; allowed: {', '.join(ROLES)}"
-        calls = message["role"] == "assistant" and message.get("tool_calls")
-        if not isinstance(message.get("content"), str) and not calls:
-            return f"messages[{index}] has neither text content nor an assistant's tool_calls"
+        if fault := _message_fault(message):
+            return f"messages[{index}]{fault}"
     roles = [message["role"] for message in row["messages"]]
     if "user" not in roles or "assistant" not in roles:
         return f"a conversation needs a user's and an assistant's turn; found {', '.join(roles)}"
     if roles.index("assistant") < roles.index("user"):
         return "the assistant speaks before the user"
+    return None if row.get("tools") is None else tools_fault(row["tools"])
+
+
+def _message_fault(message: Any) -> str | None:
+    if not isinstance(message, dict) or message.get("role") not in ROLES:
+        found = message.get("role") if isinstance(message, dict) else message
+        return f".role is {found!r}; allowed: {', '.join(ROLES)}"
+    calls, content = message.get("tool_calls"), message.get("content")
+    if calls and (message["role"] != "assistant" or not isinstance(calls, list)):
+        return f".tool_calls: expected a list, of an assistant; found {type(calls).__name__} of {message['role']!r}"
+    if not isinstance(content, str) and not (content is None and calls):
+        return " has neither text content nor an assistant's tool_calls"
+    for index, call in enumerate(calls or ()):
+        try:
+            structured_call(call)
+        except InvalidInput as error:
+            return f".tool_calls[{index}]: {error}"
     return None

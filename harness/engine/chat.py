@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_tokenizer
 
+from harness.cases import Case
+from harness.engine.template import Messages, as_the_template_wants, first, tokens_of
 from harness.errors import InvalidInput
-
-Messages = list[dict[str, Any]]
+from harness.profile import Prompting
+from harness.schemas import Tools
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,29 @@ def read_tokenizer(folder: Path) -> TokenizerWrapper:
     return tokenizer
 
 
-def prompt_tokens(tokenizer: TokenizerWrapper, messages: Messages) -> list[int]:
-    """The tokens of a conversation up to where the assistant begins to write."""
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+def prompt_tokens(
+    tokenizer: TokenizerWrapper, messages: Messages, tools: Tools | None = None, prompting: Prompting | None = None
+) -> list[int]:
+    """The tokens of a conversation up to where the assistant begins to write.
+
+    Args:
+        tokenizer: with the chat template.
+        messages: the conversation so far.
+        tools: the schemas it tells of.
+        prompting: how calls are written; without it the messages are taken as they are.
+
+    Raises:
+        InvalidInput: a call that the profile's format cannot carry.
+    """
+    return tokens_of(
+        tokenizer, as_the_template_wants(tokenizer, messages, tools, prompting), add_generation_prompt=True
+    )
+
+
+def case_tokens(tokenizer: TokenizerWrapper, case: Case, tools: Tools, prompting: Prompting) -> list[int]:
+    """The tokens that ask a case, told of its own tools or else of the profile's ``tools``."""
+    told = tools if case.tools is None else list(case.tools)
+    return prompt_tokens(tokenizer, list(case.messages), told, prompting)
 
 
 def stop_ids(tokenizer: TokenizerWrapper, stop_sequences: tuple[str, ...]) -> set[int]:
@@ -68,19 +89,34 @@ def text_row(tokenizer: TokenizerWrapper, text: str) -> Row:
     return Row(tokens=tokens, assistant=(True,) * len(tokens))
 
 
-def training_row(tokenizer: TokenizerWrapper, messages: Messages, stops: set[int]) -> Row:
+def training_row(
+    tokenizer: TokenizerWrapper,
+    messages: Messages,
+    stops: set[int],
+    tools: Tools | None = None,
+    prompting: Prompting | None = None,
+) -> Row:
     """A whole conversation with every assistant turn marked, from its first token to its stop token.
 
+    Args:
+        tokenizer: with the chat template.
+        messages: the conversation.
+        stops: the tokens that end a reply.
+        tools: the schemas it tells of.
+        prompting: how calls are written; without it the messages are taken as they are.
+
     Raises:
-        InvalidInput: the chat template rewrites earlier turns, so no turn can be found in the whole.
+        InvalidInput: the chat template rewrites earlier turns, so no turn can be found in the whole; a call that
+            the profile's format cannot carry.
     """
-    tokens = list(tokenizer.apply_chat_template(messages))
+    whole = as_the_template_wants(tokenizer, messages, tools, prompting)
+    tokens = tokens_of(tokenizer, whole)
     assistant = [False] * len(tokens)
-    for index, message in enumerate(messages):
+    for index, message in enumerate(whole.messages):
         if message["role"] != "assistant":
             continue
-        before = prompt_tokens(tokenizer, messages[:index])
-        until = list(tokenizer.apply_chat_template(messages[: index + 1]))
+        before = tokens_of(tokenizer, first(whole, index), add_generation_prompt=True)
+        until = tokens_of(tokenizer, first(whole, index + 1))
         if tokens[: len(before)] != before or tokens[: len(until)] != until:
             raise InvalidInput(
                 "the chat template rewrites earlier turns; training on every assistant turn is not possible"

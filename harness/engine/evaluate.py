@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from harness.cases import Case
-from harness.engine.chat import prompt_tokens, stop_ids
+from harness.engine.chat import case_tokens, stop_ids
 from harness.engine.generate import greedy
 from harness.engine.models import attach_adapter, bits_per_weight, load_fast, read_model
 from harness.formats import Tools
@@ -34,7 +34,7 @@ def evaluate(
     model, tokenizer = load_fast(folder, adapter)
     stops = stop_ids(tokenizer, prompting.stop_sequences)
     replies = []
-    prompts = [prompt_tokens(tokenizer, list(case.messages)) for case in cases]
+    prompts = [case_tokens(tokenizer, case, tools, prompting) for case in cases]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("replies", total=len(cases))
         answers = greedy(

@@ -4,21 +4,22 @@ from pathlib import Path
 
 from harness.engine.chat import Row, read_tokenizer, stop_ids, training_row
 from harness.errors import InvalidInput
+from harness.profile import Prompting
 from harness.rows import read_rows
 
 
-def read_split(tokenizer_folder: Path, split: Path, stop_sequences: tuple[str, ...]) -> list[Row]:
-    """Every conversation of a split as tokens with the assistant's marked.
+def read_split(tokenizer_folder: Path, split: Path, prompting: Prompting) -> list[Row]:
+    """Every conversation of a split as tokens with the assistant's marked, told of its own row's tools.
 
     Raises:
         InvalidInput: an unreadable split, or a row whose turns cannot be told apart; its line is named.
     """
     tokenizer = read_tokenizer(tokenizer_folder)
-    stops = stop_ids(tokenizer, stop_sequences)
+    stops = stop_ids(tokenizer, prompting.stop_sequences)
     rows = []
     for number, row in enumerate(read_rows(split), 1):
         try:
-            rows.append(training_row(tokenizer, row["messages"], stops))
+            rows.append(training_row(tokenizer, row["messages"], stops, row.get("tools"), prompting))
         except InvalidInput as error:
             raise InvalidInput(f"{split}:{number}: {error}") from error
     return rows

@@ -22,7 +22,10 @@ ORDER = [
     "harness.machine",
     "harness.engine",
     "harness.profile",
+    "harness.schemas",
+    "harness.parsing",
     "harness.formats",
+    "harness.conversation",
     "harness.record",
     "harness.rows",
     "harness.cases",
@@ -43,6 +46,7 @@ ORDER = [
     "harness.corpus",
     "harness.ladder",
     "harness.engine.arrays",
+    "harness.engine.template",
     "harness.engine.chat",
     "harness.engine.rows",
     "harness.engine.batches",
@@ -82,7 +86,7 @@ ORDER = [
     "harness.__main__",
 ]
 
-LAZY_MLX = "harness/formats.py"  # one of mlx-lm's parsers, imported when a reply in its format is read
+LAZY_MLX = "harness/parsing.py"  # one of mlx-lm's parsers, imported when a reply in its format is read
 STOCK_MLX = "harness/bench_worker.py"  # a script: its stock side must import MLX as any user of mlx-lm does
 
 
@@ -210,7 +214,7 @@ def test_reading_a_call_in_mlx_lms_format_loads_the_fast_blas_first() -> None:
     code = (
         "import sys\nfrom harness.formats import parse_reply\n"
         "sys.modules['mlx_lm'] = None  # importing it raises\n"
-        "try:\n    parse_reply('<tool_call>x</tool_call>', 'qwen3-coder', [])\n"
+        "try:\n    parse_reply('<tool_call><function=x></function></tool_call>', 'qwen3-coder', [])\n"
         "except ImportError:\n    print('harness.engine' in sys.modules)"
     )
     assert after_running(code) == "True"

@@ -41,7 +41,9 @@ def test_a_held_out_label_is_what_the_row_itself_does(tmp_path: Path) -> None:
 def test_a_row_whose_call_is_malformed_is_refused(tmp_path: Path) -> None:
     """Labelled as a direct answer it would ask for the opposite of what it shows."""
     path = rows(tmp_path, turns("Hi", "Hello"), turns("Show a.py", CALL))
-    with pytest.raises(InvalidInput, match="conversation 2: .*none in format 'hermes': no wrapper.*prompting.format"):
+    with pytest.raises(
+        InvalidInput, match="conversation 2: .*none in format 'hermes': wrong wrapper.*prompting.format"
+    ):
         held_out_cases(path, "hermes", TOOLS, 1)
 
 

@@ -90,6 +90,45 @@ def test_a_malformed_call_is_kept_with_its_failure() -> None:
     assert reply.failure == "unknown tool: 'rm'; known: run_command, read_file, list_directory"
 
 
+@pytest.mark.parametrize(
+    ("text", "finish", "failure"),
+    [
+        ("It is a class.", "stop", "no call: it answers where a tool is to be called"),
+        ("  ", "stop", "no call: nothing was said"),
+        (CALL, "stop", None),
+        (CALL, "length", "ran past stop: none in 2 tokens"),
+        (f"{CALL}<|im_end|>More", "stop", "ran past stop: it writes on after one"),
+    ],
+)
+def test_a_failure_beside_the_calls_text_is_named_too(text: str, finish: Finish, failure: str | None) -> None:
+    """For a query that wants a call."""
+    assert read(text, finish).failure == failure
+
+
+def test_an_answer_where_one_is_wanted_has_no_failure() -> None:
+    """Unless it does not end."""
+    direct = next(case for case in CASES if case.label == "direct")
+    assert read("It is a class.", case=direct).failure is None
+    assert read("It is a class", finish="length", case=direct).failure == "ran past stop: none in 2 tokens"
+
+
+def test_a_block_that_a_written_stop_sequence_cuts_is_not_excused_by_the_token_limit() -> None:
+    """The model ended the call itself, too early."""
+    failure = read(f"{CALL[:-4]}<|im_end|>", finish="length").failure
+    assert failure is not None
+    assert failure.startswith("bad JSON")
+
+
+@pytest.mark.parametrize("control", SYNTHETIC_CONTROLS)
+def test_calls_are_checked_against_the_cases_own_tools(control: str) -> None:
+    """A held-out row may bring other tools than the profile's."""
+    other: dict = {"type": "function", "function": {"name": "peek", "parameters": {"type": "object"}}}
+    case = CASES[0].model_copy(update={"tools": (other,)})
+    assert read(CALL, case=case).failure == "unknown tool: 'read_file'; known: peek"
+    (reply,) = synthetic_replies(control, [case], prompting(), TOOLS)
+    assert [call.name for call in reply.calls] == (["peek"] if control == "always-call" else [])
+
+
 def test_a_call_cut_by_the_token_limit_is_truncated() -> None:
     """And so no call."""
     reply = read(CALL[:-4], finish="length")

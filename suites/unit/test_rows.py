@@ -23,6 +23,21 @@ def messages(*turns: dict) -> str:
     return json.dumps({"messages": list(turns)})
 
 
+def called(**function: object) -> str:
+    """A line whose assistant calls this function."""
+    return messages(USER, {"role": "assistant", "content": None, "tool_calls": [{"function": function}]})
+
+
+def told(*tools: object) -> str:
+    """A line that tells of these tools."""
+    return json.dumps({"messages": [USER, ANSWER], "tools": list(tools)})
+
+
+def tool(name: str = "look", **schema: object) -> dict:
+    """A function schema."""
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 
 
@@ -41,7 +56,35 @@ USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content
         (messages(USER, {"content": "x"}), r"messages\[1\].role is None"),
         (messages(USER, {"role": "assistant"}), r"messages\[1\] has neither text"),
         (messages(USER, {"role": "assistant", "content": ["x"]}), r"messages\[1\] has neither text"),
-        (messages({"role": "user", "content": None, "tool_calls": [{}]}, ANSWER), r"messages\[0\] has neither text"),
+        (messages({"role": "user", "content": None}, ANSWER), r"messages\[0\] has neither text"),
+        (
+            messages({**USER, "tool_calls": [{}]}, ANSWER),
+            r"messages\[0\].tool_calls: .*of an assistant; found list of 'user'",
+        ),
+        (
+            messages(USER, {"role": "assistant", "tool_calls": {"function": {"name": "x"}}}),
+            r"expected a list, .*found dict",
+        ),
+        (messages(USER, {"role": "assistant", "tool_calls": ["x"]}), r"messages\[1\].tool_calls\[0\]: expected {"),
+        (called(arguments={}), r"messages\[1\].tool_calls\[0\]: expected {"),
+        (called(name="", arguments={}), r"tool_calls\[0\]: expected {"),
+        (called(name="look", arguments="{path"), r"tool_calls\[0\]: function.arguments is not JSON"),
+        (called(name="look", arguments='{"a": 1, "a": 2}'), r"function.arguments is not JSON: key 'a' is given twice"),
+        (called(name="look", arguments="[1]"), r"function.arguments is '\[1\]'; expected an object"),
+        (called(name="look", arguments=None), r"function.arguments is 'None'; expected an object"),
+        (GOOD[:-1] + ', "messages": []}', "not JSON: key 'messages' is given twice"),
+        (GOOD[:-1] + ', "tools": {}}', "expected a list of function schemas"),
+        (told("look"), r"tools\[0\]: expected {"),
+        (told(tool(), {"function": {}}), r"tools\[1\]: expected {"),
+        (told(tool(), tool()), "tools: look is there twice"),
+        (told(tool(type="string")), r"tools\[0\].function.parameters \(of look\): expected a JSON schema of an object"),
+        (told(tool(properties={"a": {"type": "text"}})), r"no JSON schema: \$.properties.a.type: 'text' is not valid"),
+        (told(tool(properties={"a": {"pattern": "("}})), r"no JSON schema: \$.properties.a.pattern"),
+        (told(tool(properties={"a": {"$ref": "#/$defs/b"}})), r"refers to '#/\$defs/b', which is not in it"),
+        (
+            told(tool(properties={"a": {"$ref": "http://localhost:9/x"}})),
+            "refers to 'http://localhost:9/x', which is not",
+        ),
         (messages(USER), "needs a user's and an assistant's turn; found user"),
         (messages(ANSWER, USER), "the assistant speaks before the user"),
     ],
@@ -58,6 +101,20 @@ def test_an_assistants_calls_need_no_text(tmp_path: Path) -> None:
     """As OpenAI's format has it."""
     line = messages(USER, {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "x"}}]})
     assert len(read_rows(write(tmp_path, line))) == 1
+
+
+@pytest.mark.parametrize("arguments", [{}, {"path": "a"}, "{}", '{"path": "a"}'])
+def test_arguments_are_an_object_or_its_json_text(tmp_path: Path, arguments: object) -> None:
+    """Templates want the one, OpenAI writes the other."""
+    assert len(read_rows(write(tmp_path, called(name="look", arguments=arguments)))) == 1
+
+
+def test_tools_may_be_null_without_parameters_or_refer_to_their_own_definitions(tmp_path: Path) -> None:
+    """As files from elsewhere have them."""
+    own = tool(**{"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"type": "string"}}})
+    bare = {"function": {"name": "now"}}
+    lines = (GOOD[:-1] + ', "tools": null}', told(), told(bare), told(own, bare))
+    assert len(read_rows(write(tmp_path, *lines))) == 4
 
 
 def test_separators_inside_text_do_not_end_a_line(tmp_path: Path) -> None:
