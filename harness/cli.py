@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
         command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
         command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+        if name == "data":
+            text = "prove the built corpus: execute N random calls again (50) and check every closing answer"
+            command.add_argument("--verify", type=int, nargs="?", const=50, metavar="N", help=text)
         if name in ("run", "replies"):
             command.add_argument("--variant", action="append", default=[], help="this one only; may be repeated")
         if name == "run":

@@ -16,6 +16,7 @@ from harness.external import External
 from harness.flow import Flow, Source
 from harness.machine import GB
 from harness.profile import ROOT
+from harness.record import Leakage
 from harness.store import Store, read_manifest, size_on_disk
 
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
@@ -67,6 +68,10 @@ def data(options: argparse.Namespace) -> int:
     from harness.corpus_stage import read_corpus_record
 
     path = flow.path(flow.corpus)
+    if options.verify is not None:
+        from harness.verify import verify
+
+        return verify(flow.located, flow.tools, path, options.verify, _CONSOLE)
     found = read_corpus_record(path)
     _CONSOLE.print(
         f"{found.train + found.valid + found.test} examples: {found.train} train, {found.valid} valid, "
@@ -75,7 +80,21 @@ def data(options: argparse.Namespace) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    if found.leakage:
+        _CONSOLE.print(_leakage(found.leakage), highlight=False, soft_wrap=True)
     return 0
+
+
+def _leakage(found: Leakage) -> str:
+    across = [found.highest[pair] for pair in ("train-valid", "train-test", "valid-test")]
+    asked = [found.highest[pair] for pair in ("train-canonical", "train-probes")]
+    return (
+        f"leakage: {found.shared_symbols} symbols in two splits; {found.near_duplicates} pairs across splits at "
+        f"{found.near_duplicate_limit} or more (highest {max(across):.2f}); {found.near_held_back} training queries at "
+        f"{found.near_held_back_limit} or more to canonical queries and probes (highest {max(asked):.2f}), "
+        f"{found.shared_nouns} with their intent and noun\nunseen phrasings: {len(found.unseen_phrasings)} of "
+        f"{found.phrasings}, in {found.unseen_test_rows} rows of the test split alone"
+    )
 
 
 def probe(options: argparse.Namespace) -> int:

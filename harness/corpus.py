@@ -2,50 +2,44 @@
 
 import json
 import random
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.direct import from_docstrings, hand_written
-from harness.errors import InvalidInput
 from harness.example import Example
 from harness.formats import Tools, describe_tools, render_call
 from harness.frozen import Frozen
 from harness.mining import tool_examples
-from harness.profile import ROOT, MinedCorpus, Prompting
+from harness.profile import MinedCorpus, Prompting
+from harness.pruning import Exclusion
 from harness.sources import Sources
-from harness.splits import KINDS, NAMES, divide, quotas
-
-CANONICAL = ROOT / "data" / "cases" / "canonical.jsonl"
-# What the canonical queries are about: nothing near it may be trained on.
-_HELD_BACK = re.compile(
-    r"userserializer|view functions?\b|dependency injection|\basync\b.*\bawait|\bawait\b|\borm\b.*\bsql\b|\braw sql\b",
-    re.IGNORECASE | re.DOTALL,
-)
+from harness.splits import NAMES
 
 
 class Splits(Frozen):
-    """The chosen examples."""
+    """The chosen examples, the phrasings that only ``test`` has, and the candidates in no split."""
 
     train: tuple[Example, ...]
     valid: tuple[Example, ...]
     test: tuple[Example, ...]
+    unseen: frozenset[str] = frozenset()
+    exclusions: tuple[Exclusion, ...] = ()
+
+    @property
+    def by_name(self) -> dict[str, tuple[Example, ...]]:
+        """The examples of each split."""
+        return {name: getattr(self, name) for name in NAMES}
 
 
 def pool(corpus: MinedCorpus, prompting: Prompting, sources: Sources) -> list[Example]:
-    """Candidates, more than needed, the same for the same sources and seed."""
+    """Candidates, more than needed, the same for the same sources and seed; nothing is pruned yet."""
     random_ = random.Random(corpus.seed)
-    unique: dict[str, Example] = {}
-    for example in (
+    return [
         *tool_examples(corpus, prompting, sources, random_),
         *hand_written(),
         *from_docstrings(sources, random_),
-    ):
-        unique.setdefault(_folded(example.query), example)
-    return [example for example in unique.values() if not is_held_back(example)]
+    ]
 
 
 def messages(example: Example, prompting: Prompting, tools: Tools) -> list[dict[str, str]]:
@@ -59,41 +53,16 @@ def messages(example: Example, prompting: Prompting, tools: Tools) -> list[dict[
     return [{"role": role, "content": content} for role, content in turns]
 
 
-def select(
-    pool: Sequence[Example],
-    corpus: MinedCorpus,
-    prompting: Prompting,
-    tools: Tools,
-    fits: Callable[[list[dict[str, str]]], bool],
-) -> Splits:
-    """Choose exactly ``corpus.examples`` examples whose messages fit, and split them by topic.
-
-    Raises:
-        InvalidInput: too few candidates, or too few that fit.
-    """
-    fitting = [example for example in pool if fits(messages(example, prompting, tools))]
-    wanted = quotas(corpus.examples, corpus.tool_share)
-    found, fit = (Counter(example.kind for example in examples) for examples in (pool, fitting))
-    needed = {kind: sum(getattr(quota, kind) for quota in wanted.values()) for kind in KINDS}
-    if any(fit[kind] < count for kind, count in needed.items()):
-        counts = "; ".join(f"{k}: {found[k]} found, {fit[k]} fit, {n} needed" for k, n in needed.items())
-        raise InvalidInput(
-            f"corpus: the pool is too small. {counts}. "
-            f"Raise corpus.row_tokens ({corpus.row_tokens}), add to corpus.distributions or lower corpus.examples."
-        )
-    return Splits.model_validate(divide(fitting, wanted, random.Random(corpus.seed)))
-
-
 def write(splits: Splits, prompting: Prompting, tools: Tools, out: Path) -> None:
-    """Write ``train``, ``valid`` and ``test.jsonl`` (mlx-lm chat rows) and ``provenance.jsonl``."""
+    """Write ``train``, ``valid`` and ``test.jsonl`` (mlx-lm chat rows), provenance and exclusions."""
     out.mkdir(parents=True, exist_ok=True)
     origins = []
-    for name in NAMES:
-        examples: tuple[Example, ...] = getattr(splits, name)
+    for name, examples in splits.by_name.items():
         rows = [{"messages": messages(example, prompting, tools), "tools": tools} for example in examples]
         _write_lines(out / f"{name}.jsonl", rows)
-        origins += [_origin(name, row, example) for row, example in enumerate(examples)]
+        origins += [_origin(name, row, example, splits.unseen) for row, example in enumerate(examples)]
     _write_lines(out / "provenance.jsonl", origins)
+    _write_lines(out / "exclusions.jsonl", [exclusion.model_dump() for exclusion in splits.exclusions])
 
 
 def pool_texts(pool: Sequence[Example]) -> Iterator[str]:
@@ -107,27 +76,9 @@ def pool_texts(pool: Sequence[Example]) -> Iterator[str]:
         yield example.answer
 
 
-def is_held_back(example: Example) -> bool:
-    """Whether an example is a canonical query or about the topic of one."""
-    arguments = example.call.arguments.values() if example.call else ()
-    said = "\n".join([example.query, *map(str, arguments), example.result or "", example.answer])
-    return _folded(example.query) in canonical_queries() or bool(_HELD_BACK.search(said))
-
-
-@cache
-def canonical_queries() -> frozenset[str]:
-    """The canonical queries, folded."""
-    lines = CANONICAL.read_text(encoding="utf-8").splitlines()
-    return frozenset(_folded(json.loads(line)["query"]) for line in lines)
-
-
-def _folded(query: str) -> str:
-    return " ".join(query.casefold().strip(" ?.!").split())
-
-
-def _origin(split: str, row: int, example: Example) -> dict[str, Any]:
+def _origin(split: str, row: int, example: Example, unseen: frozenset[str]) -> dict[str, Any]:
     kept = example.model_dump(include={"id", "kind", "group", "query", "provenance", "output_sha256"})
-    return {"split": split, "row": row} | kept
+    return {"split": split, "row": row} | kept | {"unseen_phrasing": example.provenance.phrasing in unseen}
 
 
 def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:

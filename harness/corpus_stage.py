@@ -6,16 +6,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cases import CASES, system_message
+from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
-from harness.formats import Tools, opening, parse_reply
+from harness.formats import Tools, opening
+from harness.held_back import PROBES, HeldBack, is_held_back, read_asked
 from harness.profile import FilesCorpus, Located, MinedCorpus
+from harness.pruning import ANSWER, CALL, ROW
 from harness.record import CorpusRecord
 from harness.rows import read_rows
 from harness.store import file_sha256
 
 if TYPE_CHECKING:
     from harness.engine.chat import Row
+    from harness.sources import Sources
 
 SPLITS = ("train", "valid", "test")
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
@@ -51,6 +54,9 @@ def corpus_inputs(located: Located, tools: Tools) -> dict[str, Any]:
         "prompting": located.profile.prompting.model_dump(mode="json"),
         "tools": tools,
     }
+    if isinstance(corpus, MinedCorpus):
+        held_back = {"canonical": find_case_file(located, located.profile.queries.canonical), "probes": PROBES}
+        inputs["held_back"] = {name: file_sha256(path) for name, path in held_back.items() if path.is_file()}
     if isinstance(corpus, FilesCorpus):
         files = {split: getattr(corpus, split) for split in SPLITS}
         paths = {split: located.resolve(name) for split, name in files.items() if name}
@@ -63,54 +69,89 @@ def corpus_inputs(located: Located, tools: Tools) -> dict[str, Any]:
 
 def build_pool(located: Located, out: Path) -> None:
     """Write ``pool.jsonl``: every candidate example, one JSON object a line."""
-    from harness import corpus, sources
+    from harness import corpus
 
     mined = _mined(located)
-    examples = corpus.pool(mined, located.profile.prompting, sources.read(mined.distributions))
+    examples = corpus.pool(mined, located.profile.prompting, mined_sources(mined))
     with (out / "pool.jsonl").open("w", encoding="utf-8") as stream:
         stream.writelines(example.model_dump_json() + "\n" for example in examples)
 
 
-def pool_texts(pool: Path) -> Iterator[str]:
-    """The texts of a pool artefact, to train a tokenizer on."""
+def mined_sources(corpus: MinedCorpus) -> "Sources":
+    """The sources that the tools of a mined corpus are executed on."""
+    from harness import sources
+
+    return sources.read((*corpus.distributions, *corpus.outside))
+
+
+def pool_texts(located: Located, pool: Path) -> Iterator[str]:
+    """The texts of a pool artefact that may be trained on, to train a tokenizer on."""
     from harness import corpus
 
+    outside = _mined(located).outside
+    candidates = [e for e in _read_pool(pool) if e.provenance.distribution not in outside and not is_held_back(e)]
     yield from ["system\n", "user\n", "assistant\n", "tool\n"] * 1000  # so that a role's name is one token
-    yield from corpus.pool_texts(_read_pool(pool))
+    yield from corpus.pool_texts(candidates)
 
 
 def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path, Path] | None, out: Path) -> None:
-    """Write the three splits and ``corpus.json``, mined or from the user's files."""
+    """Write the three splits and ``corpus.json``, mined or from the user's files.
+
+    Mined splits come with ``provenance.jsonl``, ``exclusions.jsonl`` and ``leakage.json``.
+    """
     if pool_and_tokenizer is None:
         _copy_files(located, tools, out)
         return
-    from harness import corpus
-    from harness.engine.chat import prompt_tokens, read_tokenizer
+    from harness import corpus, selection
+    from harness.corpus_record import write_mined_record
 
     mined, prompting = _mined(located), located.profile.prompting
     pool, tokenizer_folder = pool_and_tokenizer
-    tokenizer = read_tokenizer(tokenizer_folder)
-    system = len(prompt_tokens(tokenizer, system_message(prompting, tools))) if prompting.system else 0
-    if system > mined.system_tokens:
-        raise InvalidInput(
-            f"{located.path}: prompting.system is {system} tokens; corpus.system_tokens allows {mined.system_tokens}"
-        )
+    measured = _Lengths(located, tools, tokenizer_folder)
+    canonical = find_case_file(located, located.profile.queries.canonical)
+    held_back = {"canonical": HeldBack(read_asked(canonical)), "probes": HeldBack(read_asked(PROBES))}
+    splits = selection.select(_read_pool(pool), mined, prompting, tools, measured.misfit, held_back)
+    corpus.write(splits, prompting, tools, out)
+    longest = max(measured.row(corpus.messages(e, prompting, tools)) for rows in splits.by_name.values() for e in rows)
+    write_mined_record(splits, held_back, mined.row_tokens, longest, pool, out)
 
-    def length(messages: list[dict[str, Any]]) -> int:
-        return len(tokenizer.apply_chat_template(messages))
 
-    def fits(messages: list[dict[str, Any]]) -> bool:
+class _Lengths:
+    """Measures conversations in tokens against the limits of a profile.
+
+    Raises:
+        InvalidInput: the system prompt alone is too long.
+    """
+
+    def __init__(self, located: Located, tools: Tools, tokenizer_folder: Path) -> None:
+        from harness.engine.chat import prompt_tokens, read_tokenizer
+
+        self._mined, prompting = _mined(located), located.profile.prompting
+        self._opening = opening(prompting.format)
+        self._tokenizer: Any = read_tokenizer(tokenizer_folder)
+        asked = system_message(prompting, tools)
+        system = len(prompt_tokens(self._tokenizer, asked)) if prompting.system else 0
+        if system > self._mined.system_tokens:
+            raise InvalidInput(
+                f"{located.path}: prompting.system is {system} tokens; "
+                f"corpus.system_tokens allows {self._mined.system_tokens}"
+            )
+
+    def row(self, messages: list[dict[str, Any]]) -> int:
+        """The tokens of a whole conversation."""
+        return len(self._tokenizer.apply_chat_template(messages))
+
+    def misfit(self, messages: list[dict[str, Any]]) -> str | None:
+        """Why a conversation is not taken, or None."""
+        if self.row(messages) > self._mined.row_tokens:
+            return ROW
         for message in messages:
             if message["role"] == "assistant":
-                calls = message["content"].startswith(opening(prompting.format))
-                limit = mined.call_tokens if calls else mined.answer_tokens
-                if len(tokenizer.encode(message["content"], add_special_tokens=False)) > limit:
-                    return False
-        return length(messages) <= mined.row_tokens
-
-    splits = corpus.select(_read_pool(pool), mined, prompting, tools, fits)
-    corpus.write(splits, prompting, tools, out)
-    _record(out, prompting.format, tools, mined.row_tokens, length)
+                calls = message["content"].startswith(self._opening)
+                limit = self._mined.call_tokens if calls else self._mined.answer_tokens
+                if len(self._tokenizer.encode(message["content"], add_special_tokens=False)) > limit:
+                    return CALL if calls else ANSWER
+        return None
 
 
 def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "list[Row]":
@@ -144,28 +185,14 @@ def read_corpus_record(corpus: Path) -> CorpusRecord:
 def _copy_files(located: Located, tools: Tools, out: Path) -> None:
     corpus = located.profile.corpus
     assert isinstance(corpus, FilesCorpus)
+    from harness.corpus_record import write_record
+
     for split in SPLITS:
         if name := getattr(corpus, split):
             rows = read_rows(located.resolve(name))
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             (out / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-    _record(out, located.profile.prompting.format, tools, corpus.row_tokens, None)
-
-
-def _record(out: Path, style: Any, tools: Tools, limit: int, length: Any) -> None:
-    counts, calls, longest = dict.fromkeys(SPLITS, 0), 0, 0
-    for split in SPLITS:
-        if not (out / f"{split}.jsonl").exists():
-            continue
-        for row in read_rows(out / f"{split}.jsonl"):
-            counts[split] += 1
-            first = next(m for m in row["messages"] if m["role"] == "assistant")
-            calls += bool(first.get("tool_calls") or parse_reply(first.get("content") or "", style, tools).calls)
-            longest = max(longest, length(row["messages"]) if length else 0)
-    record = CorpusRecord(
-        **counts, tool_share=calls / sum(counts.values()), row_tokens=limit, longest_row_tokens=longest or None
-    )
-    (out / "corpus.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    write_record(out, located.profile.prompting.format, tools, corpus.row_tokens)
 
 
 def _read_pool(pool: Path) -> list[Any]:

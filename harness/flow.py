@@ -68,7 +68,7 @@ class Flow:
         """Candidate examples mined from the installed distributions."""
         corpus = self.profile.corpus
         assert isinstance(corpus, MinedCorpus)
-        return Step("pool", 1, pool_inputs(self.located), lambda out: build_pool(self.located, out))
+        return Step("pool", 2, pool_inputs(self.located), lambda out: build_pool(self.located, out))
 
     @cached_property
     def tokenizer(self) -> Source:
@@ -81,7 +81,7 @@ class Flow:
             from harness.corpus_stage import pool_texts
             from harness.engine.pocket import train_tokenizer
 
-            train_tokenizer(pool_texts(self.path(self.pool)), base.vocabulary, out)
+            train_tokenizer(pool_texts(self.located, self.path(self.pool)), base.vocabulary, out)
 
         inputs = {"vocabulary": base.vocabulary, "pool": self.pool.key, "tokenizers": metadata.version("tokenizers")}
         return Step("tokenizer", 1, inputs, make)
@@ -140,7 +140,7 @@ class Flow:
             folders = (self.path(self.pool), self.path(self.tokenizer)) if mined else None
             build_corpus(self.located, self.tools, folders, out)
 
-        return Step("corpus", 1, inputs, make)
+        return Step("corpus", 2, inputs, make)
 
     @cached_property
     def probe(self) -> Step:

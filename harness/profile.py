@@ -83,6 +83,7 @@ class MinedCorpus(Frozen):
 
     kind: Literal["mined"]
     distributions: tuple[str, ...]
+    outside: tuple[str, ...] = ()
     examples: Annotated[int, Field(ge=600, le=800)]
     tool_share: Share
     subjects: tuple[str, ...] = ()

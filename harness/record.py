@@ -164,8 +164,37 @@ class ProbeRecord(Frozen):
     attempts: tuple[str, ...]
 
 
+class Leakage(Frozen):
+    """What stands between the splits, counted over all pairs; the five counts must be 0.
+
+    ``near_duplicates`` are pairs of user turns in different splits, ``near_held_back`` training queries close to
+    a canonical query or a probe, ``shared_nouns`` training queries that want the same kind of reply about the same
+    thing as one of these, ``shared_phrasings`` unseen phrasings that training or validation rows are asked in.
+    ``highest`` holds the highest character 5-gram Jaccard similarity by pair, as in ``train-test``.
+    ``unseen_phrasings`` are those of the mined ``phrasings`` kept for the test split, and ``unseen_test_rows``
+    the rows that are asked in them.
+    """
+
+    shared_symbols: int
+    near_duplicates: int
+    near_held_back: int
+    shared_nouns: int
+    shared_phrasings: int
+    near_duplicate_limit: float
+    near_held_back_limit: float
+    highest: dict[str, float]
+    phrasings: int
+    unseen_phrasings: tuple[str, ...]
+    unseen_test_rows: int
+
+
 class CorpusRecord(Frozen):
-    """What the prompts and the training rows came from."""
+    """What the prompts and the training rows came from.
+
+    What a corpus of the user's own files cannot know has its default. ``kinds`` are examples by split and kind,
+    ``excluded`` candidates by reason, ``distributions`` mined examples by origin. ``sha256`` is of each file;
+    ``corpus_sha256`` covers these and ``pool_sha256``.
+    """
 
     train: int
     valid: int
@@ -173,6 +202,16 @@ class CorpusRecord(Frozen):
     tool_share: float
     row_tokens: int
     longest_row_tokens: int | None
+    kinds: dict[str, dict[str, int]] = {}
+    candidates: int | None = None
+    excluded: dict[str, int] = {}
+    distributions: dict[str, int] = {}
+    hand_written: int = 0
+    leakage: Leakage | None = None
+    sha256: dict[str, str] = {}
+    pool_key: str | None = None
+    pool_sha256: str | None = None
+    corpus_sha256: str | None = None
 
 
 class RunRecord(Frozen):

@@ -2,23 +2,26 @@
 
 import hashlib
 import json
-import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from harness import corpus, sources
+from harness import corpus, selection, sources
 from harness.corpus import Splits
 from harness.direct import first_sentence, hand_written
 from harness.errors import InvalidInput
 from harness.example import Example, Provenance
 from harness.formats import Call, Tools, parse_reply
+from harness.held_back import is_held_back
 from harness.phrasings import read_phrasings
 from harness.profile import ROOT, MinedCorpus, Prompting
+from harness.pruning import CANONICAL as ABOUT_CANONICAL
+from harness.pruning import DUPLICATE, NEAR_PROBE, OUTSIDE, REASONS, ROW, UNSEEN
 from harness.sources import Sources
-from harness.splits import NAMES, Quota, divide, quotas
+from harness.splits import NAMES, quotas
 from harness.tools import is_cut, run
+from suites.unit.examples import direct
 
 MINED = MinedCorpus(
     kind="mined",
@@ -50,7 +53,7 @@ def pool(mined: Sources) -> list[Example]:
 @pytest.fixture(scope="module")
 def splits(pool: list[Example]) -> Splits:
     """The chosen examples, where everything fits."""
-    return corpus.select(pool, MINED, PROMPTING, TOOLS, lambda messages: True)
+    return selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None)
 
 
 def example(query: str, **changes: object) -> Example:
@@ -97,9 +100,9 @@ def test_no_query_is_asked_twice(splits: Splits) -> None:
     assert max(queries.values()) == 1
 
 
-def test_no_canonical_query_is_in_the_pool(pool: list[Example]) -> None:
+def test_no_canonical_query_is_in_the_corpus(splits: Splits) -> None:
     """Nor anything about UserSerializer or the other topics."""
-    said = [f"{e.query} {e.call} {e.answer}".casefold() for e in pool]
+    said = [f"{e.query} {e.call} {e.answer}".casefold() for e in everything(splits)]
     for held_back in ("userserializer", "view functions", "dependency injection", "await ", "raw sql"):
         assert not [text for text in said if held_back in text]
 
@@ -116,12 +119,12 @@ def test_no_canonical_query_is_in_the_pool(pool: list[Example]) -> None:
 )
 def test_a_near_copy_of_a_canonical_query_is_held_back(query: str) -> None:
     """The same thing asked in other words."""
-    assert corpus.is_held_back(example(query))
+    assert is_held_back(example(query))
 
 
 def test_an_ordinary_query_is_not_held_back() -> None:
     """Serializers in general may be asked about."""
-    assert not corpus.is_held_back(example("What is a serializer?"))
+    assert not is_held_back(example("What is a serializer?"))
 
 
 def test_every_stored_call_gives_its_stored_result_again(mined: Sources, pool: list[Example]) -> None:
@@ -186,39 +189,87 @@ def test_a_direct_conversation_calls_nothing() -> None:
 def test_only_examples_that_fit_are_chosen(pool: list[Example]) -> None:
     """The caller's limit sees whole conversations."""
 
-    def short(messages: list[dict[str, str]]) -> bool:
-        return sum(len(m["content"]) for m in messages) < 330
+    def misfit(messages: list[dict[str, str]]) -> str | None:
+        return ROW if sum(len(m["content"]) for m in messages) >= 330 else None
 
-    chosen = corpus.select(pool, MINED, PROMPTING, TOOLS, short)
-    assert all(short(corpus.messages(e, PROMPTING, TOOLS)) for e in everything(chosen))
+    chosen = selection.select(pool, MINED, PROMPTING, TOOLS, misfit)
+    assert not any(misfit(corpus.messages(e, PROMPTING, TOOLS)) for e in everything(chosen))
+    long = {e.query for e in pool if misfit(corpus.messages(e, PROMPTING, TOOLS))}
+    named = {exclusion.query: exclusion.reason for exclusion in chosen.exclusions if exclusion.query in long}
+    assert long == named.keys()
+    assert {ROW} <= set(named.values()) <= set(REASONS[: REASONS.index(DUPLICATE) + 1])
 
 
 def test_a_pool_that_is_too_small_says_by_how_much(pool: list[Example]) -> None:
-    """Found, fitting and needed, for each kind."""
-    with pytest.raises(InvalidInput, match="tool: 1 found, 0 fit, 483 needed; direct: 0 found, 0 fit, 200 needed"):
-        corpus.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: False)
-
-
-def test_topics_that_cannot_be_kept_apart_are_refused() -> None:
-    """Two examples of one topic cannot fill two splits."""
-    twins = [example("a", group="g"), example("b", group="g")]
-    wanted = {"train": Quota(tool=0, direct=1), "test": Quota(tool=0, direct=1)}
-    with pytest.raises(InvalidInput, match="missing 1 direct for"):
-        divide(twins, wanted, random.Random(0))
+    """Found, left and needed, for each kind, and why the others were left out."""
+    counts = "tool: 1 found, 0 left, 483 needed; direct: 0 found, 0 left, 200 needed. Left out: row too long 1."
+    with pytest.raises(InvalidInput, match=counts):
+        selection.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: ROW)
 
 
 def test_hand_written_answers_are_taken_first(pool: list[Example], splits: Splits) -> None:
-    """Docstrings only fill up what is left."""
-    available = sum(e.preferred for e in pool)
-    assert sum(e.preferred for e in everything(splits)) == available
+    """Docstrings only fill up what is left; a hand-written answer goes only where it comes near a probe."""
+    reasons = {e.reason for e in splits.exclusions if e.distribution is None}
+    left_out = sum(e.distribution is None for e in splits.exclusions)
+    assert reasons <= {NEAR_PROBE}
+    assert sum(e.preferred for e in everything(splits)) == sum(e.preferred for e in pool) - left_out > 100
+
+
+def test_every_candidate_is_chosen_or_left_out_with_one_known_reason(pool: list[Example], splits: Splits) -> None:
+    """Nothing gets lost, nothing is counted twice."""
+    chosen, left_out = Counter(e.query for e in everything(splits)), Counter(e.query for e in splits.exclusions)
+    assert chosen + left_out == Counter(e.query for e in pool)
+    assert {e.reason for e in splits.exclusions} <= set(REASONS)
+
+
+def test_a_candidate_from_outside_the_domain_is_pruned(pool: list[Example]) -> None:
+    """Mined from a distribution that the profile names as outside."""
+    mined = MINED.model_copy(update={"outside": ("Flask",)})
+    chosen = selection.select(pool, mined, PROMPTING, TOOLS, lambda messages: None)
+    assert "Flask" not in {e.provenance.distribution for e in everything(chosen)}
+    assert {e.reason for e in chosen.exclusions if e.distribution == "Flask"} == {OUTSIDE}
+
+
+def test_a_candidate_about_a_canonical_query_is_pruned(pool: list[Example]) -> None:
+    """With that reason."""
+    asked = example("What is dependency injection in Django?")
+    chosen = selection.select([*pool, asked], MINED, PROMPTING, TOOLS, lambda messages: None)
+    assert [e.reason for e in chosen.exclusions if e.query == asked.query] == [ABOUT_CANONICAL]
+
+
+def test_a_hand_written_query_replaces_its_mined_twin(pool: list[Example]) -> None:
+    """The mined one is the duplicate, wherever it stands in the pool."""
+    written = next(e for e in pool if e.preferred and e.query == "What is a Flask blueprint?")
+    twin = direct("what is a  Flask blueprint", "Drawing")
+    chosen = selection.select([twin, *pool], MINED, PROMPTING, TOOLS, lambda messages: None)
+    assert written in everything(chosen)
+    assert [e.reason for e in chosen.exclusions if e.query == twin.query] == [DUPLICATE]
+
+
+def test_about_half_of_the_test_split_is_asked_in_unseen_phrasings(splits: Splits) -> None:
+    """So that both figures can be reported."""
+    unseen = sum(e.provenance.phrasing in splits.unseen for e in splits.test)
+    assert 0.4 <= unseen / len(splits.test) <= 0.6
+
+
+def test_a_fifth_of_the_phrasings_is_in_the_test_split_alone(pool: list[Example], splits: Splits) -> None:
+    """Candidates in them that the test split had no room for are left out."""
+    phrasings = {e.provenance.phrasing for e in pool if not e.preferred}
+    assert 0.15 <= len(splits.unseen) / len(phrasings) <= 0.25
+    assert not splits.unseen & {e.provenance.phrasing for e in (*splits.train, *splits.valid)}
+    assert {e.reason for e in splits.exclusions if e.phrasing in splits.unseen} <= {
+        UNSEEN,
+        *REASONS[: REASONS.index(UNSEEN)],
+    }
 
 
 def test_a_second_build_is_the_same_to_the_byte(mined: Sources, splits: Splits, tmp_path: Path) -> None:
     """From the same sources and seed."""
-    again = corpus.select(corpus.pool(MINED, PROMPTING, mined), MINED, PROMPTING, TOOLS, lambda messages: True)
+    pool = corpus.pool(MINED, PROMPTING, mined)
+    again = selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None)
     corpus.write(splits, PROMPTING, TOOLS, tmp_path / "one")
     corpus.write(again, PROMPTING, TOOLS, tmp_path / "two")
-    for name in (*NAMES, "provenance"):
+    for name in (*NAMES, "provenance", "exclusions"):
         one, two = (tmp_path / folder / f"{name}.jsonl" for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
@@ -234,6 +285,16 @@ def test_every_row_has_messages_tools_and_a_provenance_line(splits: Splits, tmp_
     last = origins[-1]
     assert (last["split"], last["row"]) == ("test", 68)
     assert rows[68]["messages"][1]["content"] == last["query"]
+    assert all(o["unseen_phrasing"] == (o["provenance"]["phrasing"] in splits.unseen) for o in origins)
+
+
+def test_an_exclusion_line_names_the_candidate_and_the_reason(splits: Splits, tmp_path: Path) -> None:
+    """With its origin, so that each can be looked up."""
+    corpus.write(splits, PROMPTING, TOOLS, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "exclusions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(splits.exclusions)
+    keys = ["id", "kind", "group", "query", "distribution", "symbol", "phrasing", "reason"]
+    assert all(list(line) == keys for line in lines)
 
 
 def test_pool_texts_hold_queries_calls_results_and_answers() -> None:
@@ -249,7 +310,7 @@ def test_hand_written_answers_are_one_short_sentence() -> None:
     assert len(pairs) >= 90
     assert len({pair.query for pair in pairs}) == len(pairs)
     assert all(pair.answer.endswith(".") and len(pair.answer.split()) <= 22 for pair in pairs)
-    assert not [pair.query for pair in pairs if corpus.is_held_back(pair)]
+    assert not [pair.query for pair in pairs if is_held_back(pair)]
 
 
 def test_a_broken_hand_written_line_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Chooses the corpus from the pool: pruned with reasons, divided without leaks."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.corpus import Splits, messages
+from harness.dividing import Divider
+from harness.errors import InvalidInput
+from harness.example import Example
+from harness.formats import Tools
+from harness.held_back import CANONICAL, PROBES, HeldBack, is_held_back, read_asked
+from harness.leakage import NEAR_HELD_BACK, measure, require_none
+from harness.near import near_pairs
+from harness.profile import MinedCorpus, Prompting
+from harness.pruning import CANONICAL as ABOUT_CANONICAL
+from harness.pruning import NEAR_PROBE, OUTSIDE, REASONS, Exclusion, by_reason, duplicates, prune
+from harness.splits import KINDS, Quota, quotas
+from harness.unseen import unseen_phrasings
+
+
+def select(
+    pool: Sequence[Example],
+    corpus: MinedCorpus,
+    prompting: Prompting,
+    tools: Tools,
+    misfit: Callable[[list[dict[str, str]]], str | None],
+    held_back: Mapping[str, HeldBack] | None = None,
+) -> Splits:
+    """Prune the pool and choose exactly ``corpus.examples`` examples, split by topic without leaks.
+
+    ``misfit`` says why a conversation is too long, or None; ``held_back`` are the queries that training must
+    not come near, by default the shipped ones.
+
+    Raises:
+        InvalidInput: too few candidates that fit, or too few that can be kept apart.
+    """
+    held = shipped_held_back() if held_back is None else held_back
+    rules = [
+        lambda e: OUTSIDE if e.provenance.distribution in corpus.outside else None,
+        lambda e: ABOUT_CANONICAL if is_held_back(e) else None,
+        _near_held_back(pool, held),
+        lambda e: misfit(messages(e, prompting, tools)),
+        duplicates(),
+    ]
+    # The hand-written of two equal queries stays.
+    kept, excluded = prune(sorted(pool, key=lambda e: not e.preferred), rules)
+    wanted = quotas(corpus.examples, corpus.tool_share)
+    _require_enough(pool, kept, excluded, wanted, corpus)
+    unseen = unseen_phrasings(kept, corpus.seed)
+    divider = Divider(kept, wanted, unseen, corpus.seed)
+    divider.fill()
+    random_ = random.Random(corpus.seed)
+    for rows in divider.splits.values():
+        random_.shuffle(rows)
+    require_none(measure(divider.splits, held, unseen))
+    exclusions = sorted([*excluded, *divider.left_out()], key=lambda e: (REASONS.index(e.reason), e.id, e.symbol))
+    return Splits(**{n: tuple(rows) for n, rows in divider.splits.items()}, unseen=unseen, exclusions=tuple(exclusions))
+
+
+def shipped_held_back() -> dict[str, HeldBack]:
+    """The canonical queries and the probes."""
+    return {"canonical": HeldBack(read_asked(CANONICAL)), "probes": HeldBack(read_asked(PROBES))}
+
+
+def _near_held_back(pool: Sequence[Example], held_back: Mapping[str, HeldBack]) -> Callable[[Example], str | None]:
+    asked = [a.query for held in held_back.values() for a in held.asked]
+    queries = sorted({e.query for e in pool})
+    near = {queries[pair.left] for pair in near_pairs(queries, asked, NEAR_HELD_BACK)}
+    return lambda e: NEAR_PROBE if e.query in near or any(h.shares_noun(e) for h in held_back.values()) else None
+
+
+def _require_enough(
+    pool: Sequence[Example],
+    kept: Sequence[Example],
+    excluded: Sequence[Exclusion],
+    wanted: dict[str, Quota],
+    corpus: MinedCorpus,
+) -> None:
+    found, fit = (Counter(example.kind for example in examples) for examples in (pool, kept))
+    needed = {kind: sum(getattr(quota, kind) for quota in wanted.values()) for kind in KINDS}
+    if any(fit[kind] < count for kind, count in needed.items()):
+        counts = "; ".join(f"{k}: {found[k]} found, {fit[k]} left, {n} needed" for k, n in needed.items())
+        reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason(excluded).items())
+        raise InvalidInput(
+            f"corpus: the pool is too small. {counts}. Left out: {reasons or 'none'}. "
+            f"Raise corpus.row_tokens ({corpus.row_tokens}), add to corpus.distributions or lower corpus.examples."
+        )
