@@ -1,0 +1,57 @@
+"""Near-duplicates: exact Jaccard similarity of the character 5-grams of two texts, over all pairs."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_GRAM = 5
+
+
+class Pair(NamedTuple):
+    """The places of two texts in their sequences, and how similar they are: 0 to 1."""
+
+    left: int
+    right: int
+    similarity: float
+
+
+def jaccard(a: str, b: str) -> float:
+    """Shared 5-grams of all 5-grams, case and white space folded; a shorter text counts as one gram."""
+    return _similarity(_grams(a), _grams(b))
+
+
+def near_pairs(left: Sequence[str], right: Sequence[str], at_least: float) -> list[Pair]:
+    """Every pair with a similarity of at least ``at_least`` (above 0), in the order of the texts.
+
+    Exact: a pair is looked at only where the rarest grams of both meet, which no pair above the limit fails to do
+    (prefix filtering, Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", WWW 2007).
+    """
+    lefts, rights = [_grams(text) for text in left], [_grams(text) for text in right]
+    frequency = Counter(gram for grams in (*lefts, *rights) for gram in grams)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, grams in enumerate(rights):
+        for gram in _rarest(grams, frequency, at_least):
+            places[gram].append(place)
+    pairs = []
+    for i, grams in enumerate(lefts):
+        for j in sorted({place for gram in _rarest(grams, frequency, at_least) for place in places.get(gram, ())}):
+            similarity = _similarity(grams, rights[j])
+            if similarity >= at_least:
+                pairs.append(Pair(i, j, similarity))
+    return pairs
+
+
+def _grams(text: str) -> frozenset[str]:
+    folded = " ".join(text.casefold().split())
+    return frozenset(folded[i : i + _GRAM] for i in range(max(1, len(folded) - _GRAM + 1)))
+
+
+def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared)
+
+
+def _rarest(grams: frozenset[str], frequency: Counter[str], at_least: float) -> list[str]:
+    shared = math.ceil(at_least * len(grams) - 1e-9)  # the fewest that a pair above the limit has in common
+    return sorted(grams, key=lambda gram: (frequency[gram], gram))[: len(grams) - shared + 1]
