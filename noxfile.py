@@ -33,7 +33,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def data(session: nox.Session) -> None:
-    """Build the corpus. After --: --profile NAME_OR_PATH, --plan."""
+    """Build the corpus, or check your own chat file. After --: --profile NAME_OR_PATH, --plan; --check FILE."""
     harness(session, "data")
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from harness import card, card_facts
+from harness.cli import main
 from harness.profile import Profile
 from harness.record import CorpusRecord
-from suites.unit.profiles import located
+from suites.unit.profiles import READY, located, write_profile
 
 HOSTILE = "<script>alert(1)</script> | `x` [a](http://b) \x1b[31m\u202e"
 FENCE = "```json\n{}\n```\n\n# Not a heading"
@@ -39,27 +40,24 @@ def origin(split: str, row: int, kind: str, phrasing: str, distribution: str | N
     }
 
 
-@pytest.fixture
-def profile(tmp_path: Path) -> Profile:
+def make_profile(folder: Path) -> Profile:
     """A profile with a description that is not to be trusted."""
-    return located(tmp_path).profile.model_copy(update={"description": HOSTILE})
+    return located(folder).profile.model_copy(update={"description": HOSTILE})
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def make_corpus(folder: Path) -> Path:
     """Three training rows and one test row, without anything optional."""
-    folder = tmp_path / "corpus"
-    folder.mkdir()
+    corpus = folder / "corpus"
+    corpus.mkdir()
     trained = [("Where is A?", True), ("Where is B?", True), ("What is C?", False)]
-    lines(folder / "train.jsonl", [conversation(query, calls=calls) for query, calls in trained])
-    lines(folder / "test.jsonl", [conversation(FENCE, calls=False)])
+    lines(corpus / "train.jsonl", [conversation(query, calls=calls) for query, calls in trained])
+    lines(corpus / "test.jsonl", [conversation(FENCE, calls=False)])
     record = CorpusRecord(train=3, valid=0, test=1, tool_share=0.5, row_tokens=128, longest_row_tokens=None)
-    (folder / "corpus.json").write_text(record.model_dump_json(), encoding="utf-8")
-    return folder
+    (corpus / "corpus.json").write_text(record.model_dump_json(), encoding="utf-8")
+    return corpus
 
 
-@pytest.fixture
-def mined(corpus: Path) -> Path:
+def make_mined(corpus: Path) -> Path:
     """The same with everything that a mined corpus has."""
     origins = [
         origin("train", 0, "tool", "class-where", "pydantic", unseen_phrasing=False),
@@ -75,10 +73,29 @@ def mined(corpus: Path) -> Path:
     return corpus
 
 
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    """The profile of a corpus that a test changes."""
+    return make_profile(tmp_path)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A corpus that a test changes."""
+    return make_corpus(tmp_path)
+
+
 def cards(corpus: Path, profile: Profile, length: card_facts.Length | None = None) -> tuple[str, str]:
     """The Markdown and the page of a corpus."""
     card.write(corpus, profile, length)
     return (corpus / card.MARKDOWN).read_text(encoding="utf-8"), (corpus / card.PAGE).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Both cards of a corpus that has everything, lengths in tokens."""
+    folder = tmp_path_factory.mktemp("rendered")
+    return cards(make_mined(make_corpus(folder)), make_profile(folder), lambda messages: 10 * len(messages))
 
 
 def cells(page: str, text: str) -> list[str]:
@@ -88,17 +105,17 @@ def cells(page: str, text: str) -> list[str]:
     return re.findall(r"<td[^>]*>(.*?)</td>", row[1])
 
 
-def test_totals_balance_and_splits_are_counted(mined: Path, profile: Profile) -> None:
+def test_totals_balance_and_splits_are_counted(rendered: tuple[str, str]) -> None:
     """From the rows themselves."""
-    markdown, page = cards(mined, profile)
+    markdown, page = rendered
     assert "4 rows: 3 train, 1 test;\n50.0 % call a tool, 50.0 % answer directly." in markdown
     assert "| train | 3 | 2 | 1 | 66.7 % |\n| test | 1 | 0 | 1 | 0.0 % |" in markdown
     assert cells(page, "train") == ["3", "2", "1", "66.7 %"]
 
 
-def test_sources_have_version_examples_and_declared_licence(mined: Path, profile: Profile) -> None:
+def test_sources_have_version_examples_and_declared_licence(rendered: tuple[str, str]) -> None:
     """Those that gave no example stand there too."""
-    markdown, page = cards(mined, profile)
+    markdown, page = rendered
     assert cells(page, "pydantic") == ["1.0", "2", "0", metadata.metadata("pydantic")["License-Expression"]]
     assert cells(page, "rich") == ["", "0", "3", card_facts.licence("rich")]
     assert cells(page, "never-installed")[-1] == "unknown: not installed"
@@ -112,9 +129,9 @@ def test_a_licence_is_found_however_it_is_declared() -> None:
     assert "BSD" in card_facts.licence("Django")
 
 
-def test_phrasings_are_counted_and_unseen_ones_marked(mined: Path, profile: Profile) -> None:
+def test_phrasings_are_counted_and_unseen_ones_marked(rendered: tuple[str, str]) -> None:
     """The most frequent first."""
-    markdown, page = cards(mined, profile)
+    markdown, page = rendered
     assert cells(page, "class-where") == ["2", "yes"]
     assert "3 phrasings. Rows phrased as no training row is: 1." in markdown
     assert markdown.index("| class-where | 2 | yes |") < markdown.index("| hand-written | 1 | yes |")
@@ -130,16 +147,16 @@ def test_only_so_many_phrasings_are_shown(corpus: Path, profile: Profile, monkey
     assert "p1" not in markdown + page
 
 
-def test_reasons_for_leaving_out_are_counted(mined: Path, profile: Profile) -> None:
+def test_reasons_for_leaving_out_are_counted(rendered: tuple[str, str]) -> None:
     """With their sum."""
-    markdown, page = cards(mined, profile)
+    markdown, page = rendered
     assert "| outside the domain | 2 |\n| too long | 1 |\n| all | 3 |" in markdown
     assert cells(page, "outside the domain") == ["2"]
 
 
-def test_leakage_is_shown_whatever_its_keys(mined: Path, profile: Profile) -> None:
+def test_leakage_is_shown_whatever_its_keys(rendered: tuple[str, str]) -> None:
     """Nested ones by their path, lists by their length."""
-    _, page = cards(mined, profile)
+    _, page = rendered
     assert cells(page, "shared_symbols") == ["0"]
     assert cells(page, "limits / splits") == ["0.8"]
     assert cells(page, "pairs") == ["0"]
@@ -163,28 +180,35 @@ def test_without_provenance_the_first_reply_says_what_a_row_does(corpus: Path, p
     assert "| test | 1 | 1 | 0 | 100.0 % |" in markdown
 
 
-def test_examples_of_one_kind_differ_in_phrasing(tmp_path: Path, mined: Path, profile: Profile) -> None:
+def test_examples_of_one_kind_differ_in_phrasing(corpus: Path, profile: Profile) -> None:
     """As long as there are others; the first of each is shown."""
     rows = [conversation(f"Where is {name}?", calls=True) for name in ("one", "two", "three", "four")]
-    lines(mined / "train.jsonl", rows)
+    lines(corpus / "train.jsonl", rows)
     phrasings = ["a", "a", "b", "c"]
-    lines(mined / "provenance.jsonl", [origin("train", i, "tool", p, "rich") for i, p in enumerate(phrasings)])
-    markdown, _ = cards(mined, profile)
+    lines(corpus / "provenance.jsonl", [origin("train", i, "tool", p, "rich") for i, p in enumerate(phrasings)])
+    markdown, _ = cards(corpus, profile)
     assert re.findall(r"user: Where is (\w+)\?", markdown) == ["one", "three", "four"]
 
 
-def test_lengths_are_tokens_where_they_can_be_counted(mined: Path, profile: Profile) -> None:
-    """Characters else; both cards say which."""
-    markdown, page = cards(mined, profile, lambda messages: 10 * len(messages))
+def test_lengths_are_tokens_where_they_can_be_counted(rendered: tuple[str, str]) -> None:
+    """Each row is one conversation."""
+    markdown, page = rendered
     assert "| tool | 2 | 40 / 40 / 40 |\n| direct | 2 | 20 / 20 / 20 |" in markdown
     assert "Row lengths, tokens" in page
     assert "No row may be longer than 128 tokens." in page
-    assert "Row lengths, characters" in cards(mined, profile)[1]
 
 
-def test_the_page_loads_nothing_and_runs_nothing(mined: Path, profile: Profile) -> None:
+def test_lengths_are_characters_without_a_tokenizer(corpus: Path, profile: Profile) -> None:
+    """And both cards say so; a limit in tokens is not drawn there."""
+    markdown, page = cards(corpus, profile)
+    assert "In characters, shortest / median / longest." in markdown
+    assert "Row lengths, characters" in page
+    assert "No row may be longer" not in page
+
+
+def test_the_page_loads_nothing_and_runs_nothing(rendered: tuple[str, str]) -> None:
     """Whatever the rows and the profile say."""
-    _, page = cards(mined, profile)
+    _, page = rendered
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not re.search(r'(src|href)="(?!#)', page)
@@ -193,9 +217,9 @@ def test_the_page_loads_nothing_and_runs_nothing(mined: Path, profile: Profile) 
     assert not set(page) & {"\x1b", "\u202e"}
 
 
-def test_the_markdown_shows_rows_as_they_are_and_nothing_else(mined: Path, profile: Profile) -> None:
+def test_the_markdown_shows_rows_as_they_are_and_nothing_else(rendered: tuple[str, str]) -> None:
     """No markup of theirs is markup of ours."""
-    markdown, _ = cards(mined, profile)
+    markdown, _ = rendered
     assert not re.search(r"(?<!\\)<script", markdown)
     assert not re.search(r"(?<!\\)\]\(", markdown)
     assert not set(markdown) & {"\x1b", "\u202e"}
@@ -203,6 +227,18 @@ def test_the_markdown_shows_rows_as_they_are_and_nothing_else(mined: Path, profi
     assert "    # Not a heading" in markdown
 
 
-def test_the_same_corpus_gives_the_same_bytes(mined: Path, profile: Profile) -> None:
+def test_the_same_corpus_gives_the_same_bytes(corpus: Path, profile: Profile) -> None:
     """So that the hash of a corpus can cover its card."""
-    assert cards(mined, profile) == cards(mined, profile)
+    assert cards(corpus, profile) == cards(corpus, profile)
+
+
+def test_the_command_names_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the rows it has built."""
+    make_corpus(tmp_path)
+    text = READY + '[corpus]\nkind = "files"\ntest = "corpus/test.jsonl"\n'
+    command = ["data", "--profile", str(write_profile(tmp_path, text=text)), "--build", str(tmp_path / "build")]
+    assert main(command) == 0
+    built = Path(capsys.readouterr().out.splitlines()[1])
+    (built / card.PAGE).write_text("", encoding="utf-8")
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith(f"data card: {built / card.PAGE}\n")
