@@ -73,7 +73,7 @@ def result_faults(messages: list[Row], calls: dict[int, Calls]) -> Iterator[Faul
             continue
         if not waiting:
             yield error("roles", f"messages[{index}]: a tool result without a preceding call")
-        elif ids and (named := message.get("tool_call_id")) and named not in ids:
+        elif ids and (named := message.get("tool_call_id")) and named not in list(ids):
             yield error(
                 "roles", f"messages[{index}]: a result of the call {named!r}; made were {', '.join(sorted(ids))}"
             )

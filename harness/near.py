@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _GRAM = 5
@@ -55,3 +55,26 @@ def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
 def _rarest(grams: frozenset[str], frequency: Counter[str], at_least: float) -> list[str]:
     shared = math.ceil(at_least * len(grams) - 1e-9)  # the fewest that a pair above the limit has in common
     return sorted(grams, key=lambda gram: (frequency[gram], gram))[: len(grams) - shared + 1]
+
+
+class Index:
+    """Texts that others are compared with one by one; exact, by the grams that they share."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._sizes: list[int] = []
+        self._places: dict[str, list[int]] = defaultdict(list)
+        for text in texts:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """Take one more text in."""
+        grams = _grams(text)
+        for gram in grams:
+            self._places[gram].append(len(self._sizes))
+        self._sizes.append(len(grams))
+
+    def highest(self, text: str) -> float:
+        """The similarity of the nearest text, 0 where nothing is shared."""
+        grams = _grams(text)
+        shared = Counter(place for gram in grams for place in self._places.get(gram, ()))
+        return max((n / (len(grams) + self._sizes[place] - n) for place, n in shared.items()), default=0.0)

@@ -83,7 +83,12 @@ def places(faults: tuple[Fault, ...]) -> list[tuple[int | None, str, str]]:
     return [(fault.line, fault.severity, fault.rule) for fault in faults]
 
 
-SCHEMA = {"type": "function", "function": {"name": "read_file", "parameters": {"$ref": "https://example.org/schema"}}}
+def read_file(**parameters: Any) -> list[dict[str, Any]]:
+    """The tool with another schema."""
+    return [{"type": "function", "function": {"name": "read_file", "parameters": parameters}}]
+
+
+AWAY = {"$ref": "https://example.org/schema"}
 BROKEN: dict[str, tuple[list[Any], list[tuple[int | None, str, str, str]]]] = {
     "unreadable lines": (
         [
@@ -210,11 +215,21 @@ BROKEN: dict[str, tuple[list[Any], list[tuple[int | None, str, str, str]]]] = {
             *SOUND,
             row(user("Read b"), called(), result(), said("Done."), tools="read_file"),
             row(user("What is b?"), said("A letter."), tools=[{"name": "read_file"}]),
-            row(user("Read c"), called(), result(), said("Done."), tools=[SCHEMA]),
+            row(user("Read c"), called(), result(), said("Done."), tools=read_file(**AWAY)),
+            row(user("What is c?"), said("A letter."), tools=read_file(type="text")),
             row(
-                user("What is c?"),
-                said("A letter."),
-                tools=[{"function": {"name": "x", "parameters": {"type": "text"}}}],
+                user("Read d"),
+                called(),
+                result(),
+                said("Done."),
+                tools=read_file(properties={"path": {"$ref": "#/no"}}),
+            ),
+            row(
+                user("Read e"),
+                structured({"path": "e"}),
+                result(),
+                said("Done."),
+                tools=read_file(properties={"path": {"pattern": "("}}),
             ),
         ],
         [
@@ -222,6 +237,9 @@ BROKEN: dict[str, tuple[list[Any], list[tuple[int | None, str, str, str]]]] = {
             (5, "error", "tools", "tools[0]: expected"),
             (6, "error", "tools", "tools[0].function.parameters refers to 'https://example.org/schema'"),
             (7, "error", "tools", "tools[0].function.parameters is no JSON schema: 'text' is not valid"),
+            (8, "error", "tools", "messages[1]: a tool's schema cannot be applied"),
+            (9, "error", "tools", "tools[0].function.parameters is no JSON schema: '(' is not a 'regex'"),
+            (9, "warning", "call", "structured tool_calls, where most rows write calls as fenced text"),
         ],
     ),
     "rows that contradict or repeat": (
