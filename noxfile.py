@@ -33,7 +33,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def data(session: nox.Session) -> None:
-    """Build the corpus. After --: --profile NAME_OR_PATH, --plan, --verify [N]."""
+    """Build the corpus, prove it, or check a chat file. After --: --profile, --plan, --verify [N], --check FILE."""
     harness(session, "data")
 
 

@@ -1,51 +1,19 @@
-"""Charts as inline SVG: each measure against bits per weight, and the training loss.
+"""Charts of a run: each measure against bits per weight, and the training loss."""
 
-The colours are mid-tones that read on white and on black; axes and text take the page's own colour. The
-same rows give the same bytes.
-"""
-
-import re
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from html import escape
-from io import StringIO
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from math import log2
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from harness.record import TrainingRecord
 from harness.summary import Measure, Row
+from harness.svg import Chart, inline_axes
 from harness.visible import visible
 
-if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType
-
-_INK = "#010203"  # stands for currentColor, a name that matplotlib does not know
 _COLOURS = ("#3b82c4", "#c2703d", "#2f8f5b", "#a45cc0", "#b8860b", "#c74a6b", "#2a94a0", "#7d7f86")
 _MARKERS = {"production": "o", "candidate": "s", "control": "X"}
 _TICKS = (2, 3, 4, 5, 6, 8, 16, 32)
 _APART = 0.07  # octaves between points of the same width
-_STYLE: "dict[RcKeyType, str | int | bool]" = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.parse_math": False,
-}
-
-
-class Chart(NamedTuple):
-    """A title, an SVG element (empty where there is nothing to draw) and what is not in it."""
-
-    title: str
-    svg: str
-    caption: str
 
 
 class Point(NamedTuple):
@@ -74,7 +42,7 @@ def training_chart(training: TrainingRecord) -> Chart:
     lines = {"train": (training.train_loss, "#3b82c4"), "valid": (training.valid_loss, "#c2703d")}
     if not any(points for points, _ in lines.values()):
         return Chart(title, "", "No loss was recorded.")
-    with _axes(title) as (axes, svg):
+    with inline_axes(title) as (axes, svg):
         for name, (points, colour) in lines.items():
             if points:
                 axes.plot(*zip(*points, strict=True), color=colour, label=name, linewidth=1.5, marker="o", markersize=3)
@@ -96,7 +64,7 @@ def _chart(title: str, rows: Sequence[Row], read: Read, limits: tuple[float, flo
     caption = f"Not measured, or without bits per weight: {', '.join(left_out)}." if left_out else ""
     if not points:
         return Chart(title, "", caption or "No variant was measured.")
-    with _axes(title) as (axes, svg):
+    with inline_axes(title) as (axes, svg):
         _draw(axes, points, limits)
     return Chart(title, svg[0], caption)
 
@@ -130,38 +98,6 @@ def _dodged(points: Sequence[Point]) -> list[tuple[float, Point]]:
         x = log2(point.row.bits_per_weight or 1)
         placed.append((max(x, placed[-1][0] + _APART) if placed else x, point))
     return placed
-
-
-@contextmanager
-def _axes(title: str) -> Generator[tuple[Any, list[str]]]:
-    """Axes to draw on, and a list that holds the finished SVG afterwards."""
-    import matplotlib  # slow to import, and only a finished run needs it
-    from matplotlib.figure import Figure
-
-    slug = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
-    svg: list[str] = []
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": slug}):
-        figure = Figure(figsize=(4.4, 3.5), layout="constrained")
-        axes = figure.subplots()
-        yield axes, svg
-        handles, names = axes.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-        text = StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg.append(_inline(text.getvalue(), slug, title))
-
-
-def _inline(document: str, slug: str, title: str) -> str:
-    """The svg element alone, scaling with the page, its ids unique and its rules kept to itself."""
-    element = document[document.index("<svg") :]
-    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
-    element = re.sub(r"<style type=\"text/css\">.*?</style>", "", element, flags=re.DOTALL)
-    element = re.sub(r' (width|height)="[\d.]+pt"', "", element, count=2)
-    for reference in ('id="', "url(#", 'href="#'):
-        element = element.replace(reference, f"{reference}{slug}-")
-    element = element.replace(_INK, "currentColor")
-    named = f'<svg role="img" aria-label="{escape(title)}" style="stroke-linejoin: round"'
-    return element.replace("<svg", named, 1).rstrip()
 
 
 def _accuracy(row: Row) -> tuple[float, float, float] | None:

@@ -4,9 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, WIDTHS
+from harness.profile import DEFAULT, ROOT, WIDTHS, Format
 
 BUILD = ROOT / "build"
 REPORTS = ROOT / "reports" / "latest"
@@ -26,12 +27,15 @@ def parser() -> argparse.ArgumentParser:
         ("replies", "ask every variant every prompt, judge nothing"),
     ):
         command = add(name, help=text, description=text)
-        command.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
+        # with --check it matters whether a profile was named
+        default = None if name == "data" else DEFAULT
+        command.add_argument("--profile", default=default, help=f"a shipped profile or a path to a .toml ({DEFAULT})")
         command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
         command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
         if name == "data":
             text = "prove the built corpus: execute N random calls again (50) and check every closing answer"
             command.add_argument("--verify", type=int, nargs="?", const=50, metavar="N", help=text)
+            _add_check(command)
         if name in ("run", "replies"):
             command.add_argument("--variant", action="append", default=[], help="this one only; may be repeated")
         if name == "run":
@@ -51,6 +55,18 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     return top
+
+
+def _add_check(data: argparse.ArgumentParser) -> None:
+    """The arguments of ``data --check``."""
+    check = data.add_argument_group("check a chat file instead of building")
+    check.add_argument("--check", type=Path, metavar="FILE", help="mlx-lm chat JSONL whose every fault is to be named")
+    check.add_argument("--format", choices=get_args(Format), help="how its calls are written (the profile's, or found)")
+    check.add_argument("--against", type=Path, metavar="FILE", help="a test file that its user turns must not be near")
+    check.add_argument("--model", type=Path, metavar="FOLDER", help="a model whose tokenizer measures its rows")
+    check.add_argument(
+        "--max-tokens", type=int, help="the longest row (the profile's row_tokens, or the model's limit)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -61,7 +61,11 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
 
 
 def data(options: argparse.Namespace) -> int:
-    """Build the corpus and say what it consists of."""
+    """Build the corpus and say what it consists of, or check a chat file."""
+    if options.check:
+        return _check(options)
+    if given := [name for name in ("format", "against", "model", "max_tokens") if getattr(options, name) is not None]:
+        raise InvalidInput(f"--{given[0].replace('_', '-')} needs --check FILE, the chat file to be checked")
     flow = _flow(options)
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE) else 2
@@ -82,6 +86,8 @@ def data(options: argparse.Namespace) -> int:
     )
     if found.leakage:
         _CONSOLE.print(_leakage(found.leakage), highlight=False, soft_wrap=True)
+    if (card := path / "data_card.html").is_file():
+        _CONSOLE.print(f"data card: {card}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -209,7 +215,26 @@ def bench(options: argparse.Namespace) -> int:
 
 def _flow(options: argparse.Namespace) -> Flow:
     store = Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
-    return Flow(profile.load(options.profile), store)
+    return Flow(profile.load(options.profile or profile.DEFAULT), store)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from harness import lint, lint_report
+    from harness.cases import canonical_cases, read_tools
+
+    located = profile.load(options.profile or profile.DEFAULT)
+    tools, corpus = read_tools(located), located.profile.corpus
+    asked = tuple(case.query for case in canonical_cases(located, tools))
+    found = lint.Options(asked, options.format, None, options.against, options.model, options.max_tokens)
+    if options.profile:
+        found = found._replace(
+            style=options.format or located.profile.prompting.format,
+            tools=tools,
+            max_tokens=corpus.row_tokens if corpus and options.max_tokens is None else options.max_tokens,
+        )
+    checked = lint.check(options.check, found)
+    lint_report.show(checked, _CONSOLE)
+    return 1 if checked.errors else 0
 
 
 def _trainable(options: argparse.Namespace) -> Flow:

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import card
 from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
 from harness.formats import Tools, opening
@@ -97,10 +98,12 @@ def pool_texts(located: Located, pool: Path) -> Iterator[str]:
 def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path, Path] | None, out: Path) -> None:
     """Write the three splits and ``corpus.json``, mined or from the user's files.
 
-    Mined splits come with ``provenance.jsonl``, ``exclusions.jsonl`` and ``leakage.json``.
+    Mined splits come with ``provenance.jsonl``, ``exclusions.jsonl`` and ``leakage.json``;
+    every corpus with a data card.
     """
     if pool_and_tokenizer is None:
         _copy_files(located, tools, out)
+        card.write(out, located.profile)
         return
     from harness import corpus, selection
     from harness.corpus_record import write_mined_record
@@ -114,6 +117,7 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
     corpus.write(splits, prompting, tools, out)
     longest = max(measured.row(corpus.messages(e, prompting, tools)) for rows in splits.by_name.values() for e in rows)
     write_mined_record(splits, held_back, mined.row_tokens, longest, pool, out)
+    card.write(out, located.profile, measured.row)
 
 
 class _Lengths:

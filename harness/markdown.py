@@ -1,11 +1,11 @@
 """The run as Markdown for a pull request or a job summary: short enough to post, worst news first."""
 
-import re
 from collections.abc import Iterable
 
 from harness import cells
 from harness.record import Environment, Reply, RunRecord, Verdict
 from harness.summary import Row, headline, is_failure, rows, worst_first
+from harness.visible import markdown_text as _text
 from harness.visible import one_line
 
 LIMIT = 65_000
@@ -116,9 +116,3 @@ def _definitions() -> list[str]:
 def _code(text: str) -> str:
     """Text for a code span: one line without backticks, which would end the span."""
     return one_line(text, 400).replace("`", "\u02cb").replace("|", "\u2223") or " "
-
-
-def _text(text: str, limit: int) -> str:
-    """Text for a paragraph or a table cell: no markup, no link, nobody mentioned."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", one_line(text, limit))
-    return re.sub(r"(@|://|www\.)", lambda found: f"{found[0]}\u2060", escaped)

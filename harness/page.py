@@ -2,17 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness import cells
 from harness.charts import charts, training_chart
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
 from harness.summary import headline, is_failure, rows, worst_first
-from harness.visible import visible
-
-TEMPLATES = Path(__file__).parent / "templates"
+from harness.templating import html_template
 
 
 class MatrixRow(NamedTuple):
@@ -45,18 +42,8 @@ class Sampled(NamedTuple):
 
 def html(record: RunRecord) -> str:
     """The page: verdict first, then gates, measures, charts, training, replies, environment, hashes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only a finished run needs it
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = rows(record)
-    return environment.get_template("report.html.j2").render(
+    return html_template("report.html.j2").render(
         record=record,
         headline=headline(record),
         rows=found,
@@ -74,11 +61,6 @@ def html(record: RunRecord) -> str:
         replies=[_replies(variant) for variant in record.variants],
         calls=_calls,
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Every plain string of the record is made visible; ``|safe`` marks the charts, which are ours."""
-    return visible(value) if type(value) is str else value
 
 
 def _gates(verdicts: Iterable[Verdict]) -> list[str]:

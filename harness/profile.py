@@ -12,6 +12,7 @@ from harness.frozen import Frozen
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ROOT / "data" / "profiles"
+DEFAULT = "smollm2"
 
 WIDTHS = (2, 3, 4, 5, 6, 8)
 Width = Literal[2, 3, 4, 5, 6, 8]

@@ -1,5 +1,7 @@
 """Text from a model, made safe to look at: what would act on a screen is shown as a sign instead."""
 
+import re
+
 _ACTING = [
     *(code for code in range(0x20) if chr(code) not in "\n\t"),
     *range(0x7F, 0xA0),  # DEL and C1 controls: some terminals read 0x9B as ESC [
@@ -24,3 +26,9 @@ def one_line(text: str, limit: int) -> str:
     """The visible text on one line, cut to ``limit`` characters with the number left out."""
     line = " ".join(visible(text).split())
     return line if len(line) <= limit else f"{line[:limit]}… ({len(line) - limit:,} more characters)"
+
+
+def markdown_text(text: str, limit: int) -> str:
+    """One line for a paragraph or a table cell of Markdown: no markup, no link, nobody mentioned."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", one_line(text, limit))
+    return re.sub(r"(@|://|www\.)", lambda found: f"{found[0]}\u2060", escaped)
