@@ -11,6 +11,7 @@ import nox
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "shared"
 STAMP = ENVIRONMENT / "installed"
+BFCL = ROOT / ".nox" / "bfcl"
 WIDTHS = [2, 3, 4, 5, 6, 8]
 
 nox.options.sessions = ["tests"]
@@ -66,6 +67,21 @@ def phase8(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure ours against stock mlx-lm in one run: nox -s bench -- train."""
     harness(session, "bench")
+
+
+@nox.session
+def bfcl(session: nox.Session) -> None:
+    """Score a variant on the items of bfcl-eval, gate nothing. After --: --profile, --variant, --items."""
+    python, stamp = prepare(session), BFCL / "installed"
+    wanted = next(pin for pin in (ROOT / "constraints.txt").read_text().split() if pin.startswith("bfcl-eval=="))
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.log("getting the data of bfcl-eval: 2 MB, once")
+        shutil.rmtree(BFCL, ignore_errors=True)
+        # Only its data is read: it needs none of its dependencies, whose old versions would be in our way.
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--target", str(BFCL)]
+        session.run(*pip, wanted, external=True)
+        stamp.write_text(wanted)
+    harness(session, "bfcl", "--data", str(BFCL))
 
 
 def harness(session: nox.Session, *arguments: str) -> None:

@@ -11,6 +11,8 @@ from harness.profile import DEFAULT, ROOT, WIDTHS, Format
 
 BUILD = ROOT / "build"
 REPORTS = ROOT / "reports" / "latest"
+BFCL = ROOT / ".nox" / "bfcl"
+BFCL_REPORTS = ROOT / "reports" / "bfcl"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--profile", default="smollm2", help="whose base, rows and LoRA settings (smollm2)")
     bench.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    outside = add("bfcl", help="score a variant on the items of bfcl-eval, gate nothing")
+    outside.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
+    outside.add_argument("--variant", help="who is asked (fused-5bit, else the first production variant)")
+    outside.add_argument("--items", type=int, default=100, help="at most so many items of each category (100)")
+    outside.add_argument("--data", type=Path, default=BFCL, help="where bfcl-eval is installed (.nox/bfcl/)")
+    outside.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    outside.add_argument("--reports", type=Path, default=BFCL_REPORTS, help="where reports go (reports/bfcl/)")
     return top
 
 

@@ -213,6 +213,21 @@ def bench(options: argparse.Namespace) -> int:
     return bench_train(flow, options.rounds, _CONSOLE)
 
 
+def bfcl(options: argparse.Namespace) -> int:
+    """Ask one variant the items of an outside benchmark and report; no score fails."""
+    from harness.bfcl import read_benchmark
+    from harness.bfcl_report import save, show
+    from harness.bfcl_run import default_variant, measure
+
+    flow, benchmark = _flow(options), read_benchmark(options.data, options.items)
+    variant = flow.variant(options.variant or default_variant(flow))
+    plan.require_machine(flow)
+    report = measure(flow, variant, benchmark)
+    save(report, options.reports)
+    show(report, _CONSOLE, options.reports)
+    return 0
+
+
 def _flow(options: argparse.Namespace) -> Flow:
     store = Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
     return Flow(profile.load(options.profile or profile.DEFAULT), store)

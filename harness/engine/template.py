@@ -36,16 +36,18 @@ class Conversation:
 def as_the_template_wants(
     tokenizer: TokenizerWrapper, messages: Messages, tools: Tools | None, prompting: Prompting | None
 ) -> Conversation:
-    """A conversation with its schemas and calls as data where the template reads them, else as text.
+    """A conversation with its schemas and calls as data where the template speaks the profile's format, else as text.
 
-    Calls are data only where the template writes each in the profile's format, so that it reads back as it was.
+    A template that asks for calls in another format would contradict what the model is trained on.
+    Calls are data only where the template writes each of them so that it reads back as it was.
 
     Raises:
         InvalidInput: a call that the profile's format cannot carry.
     """
     if prompting is None:
         return Conversation(messages, tools or [])
-    style, read = prompting.format, bool(tools) and template_reads_tools(tokenizer)
+    style = prompting.format
+    read = bool(tools) and template_speaks(tokenizer, style)
     if tools and read:
         messages = without_description(messages, tools, prompting.system)
         structured = Conversation([calls_as_structure(message, style, tools) for message in messages], tools)
@@ -56,18 +58,35 @@ def as_the_template_wants(
     return Conversation([calls_as_text(m, style, tools) for m in messages], tools if tools and read else [])
 
 
+_LOOK = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "Look.",
+        "parameters": {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]},
+    },
+}
+
+
 @lru_cache(maxsize=8)
 def template_reads_tools(tokenizer: TokenizerWrapper) -> bool:
     """Whether the chat template renders another text where it is given tools."""
-    tool = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {"type": "object"}}}
     told, user = {"role": "system", "content": "Help."}, {"role": "user", "content": "Hi"}
     for messages in ([told, user], [user]):  # some templates refuse a system message
         try:
-            if _text(tokenizer, Conversation(messages, [tool])) != _text(tokenizer, Conversation(messages, [])):
+            if _text(tokenizer, Conversation(messages, [_LOOK])) != _text(tokenizer, Conversation(messages, [])):
                 return True
         except (TemplateError, TypeError):
             continue
     return False
+
+
+@lru_cache(maxsize=8)
+def template_speaks(tokenizer: TokenizerWrapper, style: Format) -> bool:
+    """Whether the chat template reads tools and writes a call in this format."""
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "once"}}}
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    return template_reads_tools(tokenizer) and _calls_read_back(tokenizer, Conversation(messages, [_LOOK]), style)
 
 
 def _calls_read_back(tokenizer: TokenizerWrapper, whole: Conversation, style: Format) -> bool:
