@@ -133,11 +133,15 @@ def test_a_call_goes_through_the_template_and_not_as_text(folder: Path) -> None:
 def test_calls_stay_text_where_the_template_writes_another_format(
     folder: Path, template: str | None, style: Format, as_text: bool
 ) -> None:
-    """The profile's format is what is trained and judged; arguments of a user's rows are objects or JSON text."""
+    """The profile's format is what is trained and judged, and the template is not asked to ask for its own.
+
+    Arguments of a user's rows are objects or JSON text.
+    """
     arguments = json.dumps(CALL.arguments) if as_text else CALL.arguments
     messages = with_structure(conversation(style), arguments)
-    _, turns = learnt(tokenizer_of(folder, template), messages, style)
+    whole, turns = learnt(tokenizer_of(folder, template), messages, style)
     assert turns[0] == render_call(CALL, style, TOOLS)
+    assert whole == learnt(tokenizer_of(folder), messages, style)[0]
 
 
 @pytest.mark.parametrize("template", WRITES, ids=NAMES.get)
