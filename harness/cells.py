@@ -91,6 +91,11 @@ COLUMNS = (
         f"{_SPLIT}: share of right decisions, two-sided 95 % Clopper-Pearson interval.",
     ),
     Column(
+        "hard probes",
+        lambda row: proportion(row.probes),
+        "Hand-written prompts whose words mislead: share of right decisions, two-sided 95 % Clopper-Pearson interval.",
+    ),
+    Column(
         "over-calls",
         lambda row: count(row.over_calls),
         f"{_SPLIT}, where a direct answer is right: a tool was called, or a call was attempted.",

@@ -38,6 +38,9 @@ def read_reply(
         calls=parsed.calls,
         failure=parsed.failure and f"{parsed.failure}: {parsed.detail}",
         decision=decision,
+        group=case.group,
+        category=case.category,
+        unseen=case.unseen,
     )
 
 
