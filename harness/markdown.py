@@ -70,7 +70,8 @@ def _breakdown_sections(found: list[Breakdown]) -> list[str]:
     titles = ["variant", "right", "expected", *DECISIONS]
     head = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     table = _fitting([_matrix(one) for one in found if one.probes], _SHARES["probes"])
-    probes = [*head, *table] if table else ["No hard probes were asked."]
+    outside = ["", table.pop()] if table and not table[-1].startswith("|") else []
+    probes = [*head, *table, *outside] if table or outside else ["No hard probes were asked."]
     categories = [_categories(one) for one in found if one.categories]
     phrasings = [_phrasings(one) for one in found if one.unseen]
     compared = [_compared(one) for one in found if one.paired]
