@@ -110,7 +110,7 @@ def _compared(found: Breakdown) -> str:
         f"- **{found.status}** `{_code(found.variant)}`: {paired.outcome}, {len(paired.lost)} lost and "
         f"{len(paired.gained)} gained of {paired.prompts}; loss {paired.loss * 100:.1f} %, at most "
         f"{paired.bound * 100:.1f} % with 95 % confidence ({paired.bound_method}); one-sided McNemar p "
-        f"{paired.p:.3g}, after Holm over {paired.family} {paired.adjusted_p:.3g}"
+        f"{paired.p:.3g}, {paired.adjusted_p:.3g} after Holm over {paired.family}"
     )
     lost = [_lost(one) for one in found.lost[:_LOST_SHOWN]]
     if (rest := len(found.lost) - _LOST_SHOWN) > 0:
