@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
 
 from harness.errors import InvalidInput
 from harness.formats import Tools, describe_tools, parse_reply
 from harness.frozen import Frozen
 from harness.profile import Format, Located, Prompting
-from harness.record import Label
+from harness.record import Label, Suite
 from harness.rows import Row, read_rows
 
+_NO_TEMPLATE = frozenset({"", "hand-written"})
 CASES = Path(__file__).resolve().parent.parent / "data" / "cases"
 
 
@@ -18,15 +21,22 @@ class Case(Frozen):
     """One prompt: the conversation up to the reply, and whether that should call a tool.
 
     ``tools`` are the schemas that the conversation tells of; None is the profile's.
+    ``group`` is the topic or symbol that the prompt is about and ``phrasing`` the template it was made from, if any:
+    prompts that share one of them are no independent evidence. ``category`` is what makes a probe hard;
+    ``unseen`` says that no training query has this phrasing.
     """
 
     id: str
-    suite: Literal["canonical", "held-out"]
+    suite: Suite
     turn: Literal[1, 2]
     label: Label
     query: str
     messages: tuple[dict, ...]
     tools: tuple[dict, ...] | None = None
+    group: str = ""
+    phrasing: str = ""
+    category: str = ""
+    unseen: bool = False
 
 
 class Query(Frozen):
@@ -35,6 +45,24 @@ class Query(Frozen):
     id: str
     query: str
     label: Label
+
+
+class Probe(Query):
+    """One line of a file of hard probes: what makes it hard, and why its label is right."""
+
+    category: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Origin(Frozen):
+    """What ``provenance.jsonl`` says of a held-out row that a judge needs to know."""
+
+    group: str
+    phrasing: str
+    unseen: bool
+
+
+Q = TypeVar("Q", bound=Query)
 
 
 def find_case_file(located: Located, name: str) -> Path:
@@ -81,46 +109,74 @@ def canonical_cases(located: Located, tools: Tools) -> list[Case]:
         InvalidInput: no query file, a malformed line, or an id used twice.
     """
     path = find_case_file(located, located.profile.queries.canonical)
+    return [_asked(located, tools, "canonical", query) for query in _read_queries(path, Query)]
+
+
+def probe_cases(located: Located, tools: Tools) -> list[Case]:
+    """The profile's hard probes, asked like the canonical queries; none where it names no file.
+
+    The two halves of a contrast pair, ``slots-tool`` and ``slots-direct``, are one group.
+
+    Raises:
+        InvalidInput: no such file, a malformed line, or an id used twice.
+    """
+    name = located.profile.queries.probes
+    if name is None:
+        return []
+    return [
+        _asked(located, tools, "probe", probe, group=probe.id.removesuffix(f"-{probe.label}"), category=probe.category)
+        for probe in _read_queries(find_case_file(located, name), Probe)
+    ]
+
+
+def _read_queries(path: Path, kind: type[Q]) -> list[Q]:
     queries = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
             try:
-                queries.append(Query.model_validate_json(line))
+                queries.append(kind.model_validate_json(line))
             except ValueError as error:
-                raise InvalidInput(f"{path}:{number}: not a query with id, query and label: {error}") from error
+                keys = ", ".join(kind.model_fields)
+                raise InvalidInput(f"{path}:{number}: not a query with {keys}: {error}") from error
     ids = [query.id for query in queries]
     if not queries or len(set(ids)) < len(ids):
         raise InvalidInput(f"{path}: {'no queries' if not queries else 'an id is used twice'}")
+    return queries
+
+
+def _asked(located: Located, tools: Tools, suite: Suite, query: Query, group: str = "", category: str = "") -> Case:
     system = system_message(located.profile.prompting, tools)
-    return [
-        Case(
-            id=query.id,
-            suite="canonical",
-            turn=1,
-            label=query.label,
-            query=query.query,
-            messages=(*system, {"role": "user", "content": query.query}),
-        )
-        for query in queries
-    ]
+    return Case(
+        id=query.id,
+        suite=suite,
+        turn=1,
+        label=query.label,
+        query=query.query,
+        messages=(*system, {"role": "user", "content": query.query}),
+        group=group or query.id,
+        category=category,
+    )
 
 
 def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -> list[Case]:
     """Cases from the held-out rows: each row's first reply, and what follows up to ``second_turns`` tool results.
 
     A row's label is what its own first assistant turn does, so files made elsewhere need no labels.
-    Only results that the row itself answers are asked about.
+    Only results that the row itself answers are asked about. Topic and phrasing come from the ``provenance.jsonl``
+    beside the file; without one every row is a group of its own.
 
     Raises:
-        InvalidInput: a malformed row, or a first assistant turn that is a malformed call.
+        InvalidInput: a malformed row, a first assistant turn that is a malformed call, or a row without provenance.
     """
     first, second = [], []
+    origins = _read_origins(path)
     for index, row in enumerate(read_rows(path)):
         messages = row["messages"]
         turn = [message["role"] for message in messages].index("assistant")
         known = row.get("tools") or tools
         label = _label(messages[turn], style, known, f"{path}: conversation {index + 1}")
         query = next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
+        origin = _origin(origins, index, path)
         case = Case(
             id=f"row-{index:03d}",
             suite="held-out",
@@ -129,12 +185,40 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
             query=query,
             messages=tuple(messages[:turn]),
             tools=tuple(row.get("tools") or ()),
+            **origin.model_dump(),
         )
         first.append(case)
         if label == "tool" and _is_answered(messages, turn, style, known):
             after = tuple(messages[: turn + 2])
             second.append(case.model_copy(update={"turn": 2, "label": "direct", "messages": after}))
     return first + _spread(second, second_turns)
+
+
+def _read_origins(test: Path) -> dict[int, Origin] | None:
+    """The held-out rows' origins by row number; None where the rows were made elsewhere."""
+    path = test.with_name("provenance.jsonl")
+    if not path.is_file():
+        return None
+    found = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            told = json.loads(line)
+            if told["split"] == "test":
+                phrasing = told["provenance"]["phrasing"]
+                made_from = "" if phrasing in _NO_TEMPLATE else phrasing
+                unseen = told.get("unseen_phrasing", False)
+                found[int(told["row"])] = Origin(group=told["group"], phrasing=made_from, unseen=unseen)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(f"{path}:{number}: not the origin of a row: {error!r}") from error
+    return found
+
+
+def _origin(origins: dict[int, Origin] | None, row: int, test: Path) -> Origin:
+    if origins is None:
+        return Origin(group=f"row-{row:03d}", phrasing="", unseen=False)
+    if row not in origins:
+        raise InvalidInput(f"{test.with_name('provenance.jsonl')}: row {row} of the test split is missing")
+    return origins[row]
 
 
 def _label(message: Row, style: Format, tools: Tools, where: str) -> Label:

@@ -53,7 +53,7 @@ def number(value: float) -> str:
 
 
 def against_limit(verdict: Verdict) -> str:
-    """Measured value, limit, interval and samples of a verdict, as far as it has them."""
+    """Measured value, limit, interval or bound, and samples of a verdict, as far as it has them."""
     if verdict.measured is None:
         measured = NOT_MEASURED if verdict.status == "missing" else ""
     else:
@@ -64,6 +64,10 @@ def against_limit(verdict: Verdict) -> str:
     if verdict.interval:
         low, high = (_quantity(end, verdict.unit) for end in (verdict.interval.low, verdict.interval.high))
         parts.append(f"95 % {low} to {high} ({verdict.interval.method})")
+    if verdict.paired:
+        parts.append(
+            f"at most {_quantity(verdict.paired.bound, 'share')} (one-sided 95 %, {verdict.paired.bound_method})"
+        )
     if verdict.samples:
         parts.append(f"n={verdict.samples}")
     return ", ".join(parts)
@@ -89,6 +93,11 @@ COLUMNS = (
         "held-out accuracy",
         lambda row: proportion(row.held_out),
         f"{_SPLIT}: share of right decisions, two-sided 95 % Clopper-Pearson interval.",
+    ),
+    Column(
+        "hard probes",
+        lambda row: proportion(row.probes),
+        "Hand-written prompts whose words mislead: share of right decisions, two-sided 95 % Clopper-Pearson interval.",
     ),
     Column(
         "over-calls",

@@ -11,7 +11,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from harness.cases import Case, canonical_cases, find_case_file, held_out_cases, read_tools
+from harness.cases import Case, canonical_cases, find_case_file, held_out_cases, probe_cases, read_tools
 from harness.corpus_stage import build_corpus, build_pool, corpus_inputs, pool_inputs
 from harness.errors import InvalidInput
 from harness.external import External, external_folder
@@ -267,7 +267,7 @@ class Flow:
             held_out = self.path(self.corpus) / "test.jsonl"
             count = self.profile.queries.second_turns
             cases += held_out_cases(held_out, self.profile.prompting.format, self.tools, count)
-        return cases
+        return cases + probe_cases(self.located, self.tools)
 
     def replies(self, variant: Variant) -> Step:
         """The replies of one variant to every case, greedy, on the fastest weights of the same values."""
@@ -278,16 +278,18 @@ class Flow:
             adapter = self.path(variant.adapter) if variant.adapter else None
             evaluate(self.path(variant.folder), adapter, self.cases(), self.profile.prompting, self.tools, out)
 
+        queries = self.profile.queries
         inputs = {
             "variant": variant.key,
             "prompting": self.profile.prompting.model_dump(mode="json"),
-            "queries": self.profile.queries.model_dump(mode="json"),
-            "canonical": file_sha256(find_case_file(self.located, self.profile.queries.canonical)),
+            "queries": queries.model_dump(mode="json"),
+            "canonical": file_sha256(find_case_file(self.located, queries.canonical)),
+            "probes": file_sha256(find_case_file(self.located, queries.probes)) if queries.probes else None,
             "tools": self.tools,
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 3, inputs, make, note=variant.name)
+        return Step("replies", 4, inputs, make, note=variant.name)
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""

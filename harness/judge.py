@@ -5,16 +5,20 @@ from statistics import mean
 from typing import Literal
 
 from harness.cases import Case
+from harness.confusion import confusion, in_words
 from harness.formats import Call
 from harness.frozen import Frozen
 from harness.machine import GB
+from harness.paired import REFERENCE, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Budgets, Role
-from harness.record import Agreement, Divergence, Environment, Memory, Reply, Samples, Status, Verdict
+from harness.record import Agreement, Divergence, Environment, Memory, PairedLoss, Reply, Samples, Status, Verdict
 from harness.stats import clopper_pearson, ratio_of_medians
 
 GATES = (
     "canonical",
     "held-out",
+    "probes",
+    "accuracy vs adapter",
     "over-calls",
     "under-calls",
     "second turn",
@@ -29,6 +33,11 @@ TIE_NATS = 0.001  # SmolLM2's logits differ by up to 0.00015 between its quantis
 GOOD: frozenset[Status] = frozenset({"pass", "xpass", "new", "info", "not applicable"})
 MEASURED: frozenset[Status] = frozenset({"pass", "fail", "xpass", "xfail", "inconclusive", "missing"})
 BAD: frozenset[Status] = frozenset({"fail", "missing"})
+
+
+def holds_up(verdict: Verdict) -> bool:
+    """Whether an undecided verdict keeps the run from passing."""
+    return verdict.status == "inconclusive" and verdict.role != "candidate" and verdict.blocks
 
 
 def is_good(verdict: Verdict) -> bool:
@@ -92,12 +101,93 @@ def second_turn(evidence: Evidence) -> Verdict:
     return _share(evidence, "second turn", cases, lambda r: r.correct, at_least=evidence.budgets.second_turn)
 
 
-def termination(evidence: Evidence) -> Verdict:
-    """Every reply ends at the stop sequence within the token limit, with nothing after it."""
-    limit = evidence.budgets.terminated
-    return _share(
-        evidence, "termination", evidence.cases, lambda r: r.finish == "stop" and not r.after_stop, at_least=limit
+def probes(evidence: Evidence) -> Verdict:
+    """Hard probes, where surface cues mislead: told about, and judged where the profile sets ``budgets.probes``."""
+    limit = evidence.budgets.probes
+    found = _share(evidence, "probes", evidence.of("probe", 1), lambda r: r.correct, at_least=limit or 0.0)
+    if found.measured is None:
+        return found
+    replies = [reply for reply in evidence.replies if reply.suite == "probe"]
+    endless = sum(not _ended(reply) for reply in replies)
+    told = f"{in_words(confusion(replies))}; {endless} did not end at the stop sequence"
+    if limit is not None:
+        return found.model_copy(update={"detail": f"{found.detail}; {told}"})
+    share = found.detail.partition(", at least")[0]
+    return found.model_copy(update={"status": "info", "limit": None, "detail": f"{share}; {told}"})
+
+
+def is_compared(variant: str) -> bool:
+    """Whether a variant is compared with the live adapter: neither the adapter itself nor its base is."""
+    return variant not in (REFERENCE, "base")
+
+
+def accuracy_vs_adapter(evidence: Evidence, adapter: Evidence | None, others: Sequence[Evidence]) -> Verdict:
+    """Held-out prompts and hard probes, paired with the live adapter's replies: is fused as right as unfused?
+
+    Regressed where the one-sided exact McNemar p is under 0.05 after Holm over the production variants; fine where
+    the 95 % upper bound of the loss is at most ``budgets.max_loss``; else inconclusive.
+
+    Args:
+        evidence: the variant.
+        adapter: the live adapter; None where the profile has none.
+        others: the production variants that this run compares, which Holm's correction covers.
+    """
+    gate, variant, role = "accuracy vs adapter", evidence.variant, evidence.role
+    if not is_compared(variant):
+        what = "the adapter itself" if variant == REFERENCE else "what the adapter was trained on"
+        return _not_applicable(variant, role, gate, f"this is {what}")
+    if adapter is None:
+        return _not_applicable(variant, role, gate, "the profile has no adapter to compare with")
+    cases = compared_cases(evidence.cases)
+    if not cases:
+        return _not_applicable(variant, role, gate, "the profile has no such prompts")
+    matched = match(cases, adapter.replies, evidence.replies)
+    if isinstance(matched, Unpaired):
+        return _missing(variant, role, gate, f"{matched.missing} of {matched.asked} prompts have no pair of replies")
+    family = {one.variant: _family_p(one, adapter) for one in others}
+    return _loss_verdict(evidence, gate, paired_loss(variant, matched, family, evidence.budgets.max_loss))
+
+
+def _family_p(evidence: Evidence, adapter: Evidence) -> float:
+    """A variant whose replies are not whole stays in the family with the p that rejects nothing."""
+    matched = match(compared_cases(evidence.cases), adapter.replies, evidence.replies)
+    return 1.0 if isinstance(matched, Unpaired) else raw_p(matched)
+
+
+def _loss_verdict(evidence: Evidence, gate: str, found: PairedLoss) -> Verdict:
+    limit, role = evidence.budgets.max_loss, evidence.role
+    undecided = found.outcome == "inconclusive" and role != "control"
+    counts = "; ".join(f"{s.suite} {s.lost} lost, {s.gained} gained of {s.prompts}" for s in found.suites)
+    holm = f"after Holm over {found.family} variants {found.adjusted_p:.3g}" if found.family > 1 else "one variant"
+    return Verdict(
+        variant=evidence.variant,
+        role=role,
+        gate=gate,
+        status="inconclusive" if undecided else _status(role, found.outcome == "fine"),
+        measured=found.loss,
+        limit=limit,
+        unit="share",
+        samples=found.prompts,
+        detail=f"{found.outcome}: {len(found.lost)} lost, {len(found.gained)} gained of {found.prompts} ({counts}); "
+        f"loss {found.loss:.1%}, at most {found.bound:.1%} with 95 % confidence ({found.bound_method}), "
+        f"{limit:.0%} allowed; McNemar p {found.p:.3g}, {holm}",
+        failures=found.lost,
+        paired=found,
+        blocks=gate in evidence.budgets.inconclusive_blocks,
     )
+
+
+def termination(evidence: Evidence) -> Verdict:
+    """Every reply ends at the stop sequence within the token limit, with nothing after it.
+
+    Hard probes do not count: some ask for prose of any length. ``probes`` tells how many of them did not end.
+    """
+    cases = [case for case in evidence.cases if case.suite != "probe"]
+    return _share(evidence, "termination", cases, _ended, at_least=evidence.budgets.terminated)
+
+
+def _ended(reply: Reply) -> bool:
+    return reply.finish == "stop" and not reply.after_stop
 
 
 def control(evidence: Evidence) -> Verdict:
@@ -248,6 +338,7 @@ def decode_ratio(
         unit=f"x {budget.relative_to}",
         samples=len(mine),
         interval=interval,
+        blocks=gate in budgets.inconclusive_blocks,
         detail=f"median s/token is {ratio:.2f} ({interval.low:.2f}-{interval.high:.2f}) x {budget.relative_to}, "
         f"limit {limit:.2f}",
     )
@@ -293,14 +384,15 @@ def canonical_calls(replies: Sequence[Reply]) -> dict[str, list[Call]]:
 def outcome(verdicts: Sequence[Verdict]) -> tuple[Literal[0, 1, 3], tuple[str, ...]]:
     """The exit code of a run and the reasons for it: 0 fine, 1 failed or nothing judged, 3 inconclusive.
 
-    A candidate cannot fail a run, so one that is inconclusive does not hold it up either.
+    A candidate cannot fail a run, so one that is inconclusive does not hold it up either, and neither does a gate
+    that the profile leaves out of ``budgets.inconclusive_blocks``.
     """
     if not any(verdict.status in MEASURED for verdict in verdicts):
         return 1, ("nothing was judged",)
     bad = tuple(f"{v.variant}: {v.gate}: {v.status}: {v.detail}" for v in verdicts if v.status in BAD)
     if bad:
         return 1, bad
-    open_ones = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
+    open_ones = [verdict for verdict in verdicts if holds_up(verdict)]
     unsure = tuple(f"{v.variant}: {v.gate}: {v.detail}" for v in open_ones)
     return (3, unsure) if unsure else (0, ())
 

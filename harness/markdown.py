@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 
 from harness import cells
+from harness.breakdown import DECISIONS, Breakdown, LostPrompt, breakdowns
 from harness.record import Environment, Reply, RunRecord, Verdict
 from harness.summary import Row, headline, is_failure, rows, worst_first
 from harness.visible import markdown_text as _text
 from harness.visible import one_line
 
 LIMIT = 65_000
-_SHARES = {"failures": 22_000, "table": 14_000, "gates": 10_000, "open": 5_000, "environment": 4_000}
+_SHARES = {"failures": 17_000, "table": 12_000, "gates": 8_000, "open": 4_000, "environment": 4_000, "probes": 3_000}
 _CASES_SHOWN = 5
+_LOST_SHOWN = 10
 _EXCERPT = 300
 
 
@@ -25,6 +27,7 @@ def markdown(record: RunRecord) -> str:
         f"Profile `{_code(record.profile)}`: {_text(record.profile_description, 500)}",
         _section("Failing gates", [_failure(record, v) for v in failures], "failures", "None."),
         _table(found),
+        *_breakdown_sections(breakdowns(record)),
         _section(
             "Open, expected and unexpected", [_gate_line(v) for v in others if not is_failure(v)], "gates", "None."
         ),
@@ -58,6 +61,67 @@ def _table(found: list[Row]) -> str:
     outside = [kept.pop()] if kept and not kept[-1].startswith("|") else []
     head = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     return "\n".join(["## Measures", "", *head, *kept, *(["", *outside] if outside else [])])
+
+
+def _breakdown_sections(found: list[Breakdown]) -> list[str]:
+    """Hard probes, phrasings and the adapter; nothing for a run that has none of them."""
+    if not found:
+        return []
+    titles = ["variant", "right", "expected", *DECISIONS]
+    head = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    table = _fitting([_matrix(one) for one in found if one.probes], _SHARES["probes"])
+    outside = ["", table.pop()] if table and not table[-1].startswith("|") else []
+    probes = [*head, *table, *outside] if table or outside else ["No hard probes were asked."]
+    categories = [_categories(one) for one in found if one.categories]
+    phrasings = [_phrasings(one) for one in found if one.unseen]
+    compared = [_compared(one) for one in found if one.paired]
+    return [
+        "\n".join(["## Hard probes", "", *probes]),
+        _section("Hard probes by category", categories, "probes", "None."),
+        _section("Phrasings that training never saw", phrasings, "probes", "Not known of the held-out split."),
+        _section("Accuracy against the live adapter", compared, "probes", "Nothing was compared with an adapter."),
+    ]
+
+
+def _matrix(found: Breakdown) -> str:
+    """The confusion matrix of the probes: one table row a label."""
+    lines = []
+    for row in found.matrix:
+        values = [_text(found.variant, 120), _text(cells.proportion(found.probes), 120)]
+        values += [f"{row.label} (n={row.prompts})", *map(str, row.counts)]
+        lines.append(f"| {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+def _categories(found: Breakdown) -> str:
+    shares = "; ".join(f"{one.category} {cells.proportion(one.right)}" for one in found.categories)
+    return f"- `{_code(found.variant)}`: {_text(shares, 1500)}"
+
+
+def _phrasings(found: Breakdown) -> str:
+    shares = f"unseen phrasings: {cells.proportion(found.unseen)}; seen phrasings: {cells.proportion(found.seen)}"
+    return f"- `{_code(found.variant)}` held-out, {shares}"
+
+
+def _compared(found: Breakdown) -> str:
+    paired = found.paired
+    assert paired is not None
+    line = (
+        f"- **{found.status}** `{_code(found.variant)}`: {paired.outcome}, {len(paired.lost)} lost and "
+        f"{len(paired.gained)} gained of {paired.prompts}; loss {paired.loss * 100:.1f} %, at most "
+        f"{paired.bound * 100:.1f} % with 95 % confidence ({paired.bound_method}); one-sided McNemar p "
+        f"{paired.p:.3g}, {paired.adjusted_p:.3g} after Holm over {paired.family}"
+    )
+    lost = [_lost(one) for one in found.lost[:_LOST_SHOWN]]
+    if (rest := len(found.lost) - _LOST_SHOWN) > 0:
+        lost.append(f"  - … {rest:,} more lost; report.html has all of them")
+    return "\n".join([line, *lost])
+
+
+def _lost(found: LostPrompt) -> str:
+    reply = found.reply
+    what = f": {reply.label} expected, found {reply.decision}. {_text(reply.query, 120)}" if reply else ""
+    return f"  - lost `{_code(found.case)}`{what}"
 
 
 def _gate_line(verdict: Verdict) -> str:

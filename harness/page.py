@@ -6,6 +6,7 @@ from statistics import median
 from typing import NamedTuple
 
 from harness import cells
+from harness.breakdown import DECISIONS, breakdowns
 from harness.charts import charts, training_chart
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
 from harness.summary import headline, is_failure, rows, worst_first
@@ -60,6 +61,9 @@ def html(record: RunRecord) -> str:
         samples=_samples(record.variants),
         replies=[_replies(variant) for variant in record.variants],
         calls=_calls,
+        breakdowns=breakdowns(record),
+        decisions=DECISIONS,
+        proportion=cells.proportion,
     )
 
 

@@ -19,6 +19,7 @@ Width = Literal[2, 3, 4, 5, 6, 8]
 GroupSize = Literal[32, 64, 128]
 Role = Literal["production", "candidate", "control"]
 Format = Literal["fenced", "hermes", "qwen3-coder"]
+ChanceGate = Literal["decode ratio", "accuracy vs adapter"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
 
@@ -167,9 +168,10 @@ class ReadyModel(Frozen):
 
 
 class Queries(Frozen):
-    """The hand-written queries, JSONL below ``data/cases/`` or beside the profile."""
+    """The hand-written queries, JSONL below ``data/cases/`` or beside the profile; no ``probes``, no hard probes."""
 
     canonical: str = "canonical.jsonl"
+    probes: str | None = None
     second_turns: PositiveInt = 16
 
 
@@ -207,7 +209,12 @@ class MemoryBudget(Frozen):
 
 
 class Budgets(Frozen):
-    """The limits of the gates. Shares are of prompts, between 0 and 1."""
+    """The limits of the gates. Shares are of prompts, between 0 and 1.
+
+    ``probes`` turns the hard probes from a report into a gate. ``max_loss`` is how much of the live adapter's
+    accuracy a variant may lose. ``inconclusive_blocks`` names the gates that chance plays in whose inconclusive
+    verdict ends a run with exit code 3.
+    """
 
     canonical: Share = 1.0
     held_out: Share = 0.9
@@ -215,6 +222,9 @@ class Budgets(Frozen):
     max_under_calls: Share = 0.1
     second_turn: Share = 0.9
     terminated: Share = 1.0
+    probes: Share | None = None
+    max_loss: Share = 0.05
+    inconclusive_blocks: tuple[ChanceGate, ...] = ("decode ratio",)
     latency: LatencyBudget = LatencyBudget()
     memory: MemoryBudget | None = None
 

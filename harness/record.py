@@ -9,6 +9,8 @@ from harness.profile import Role
 SCHEMA_VERSION = 1
 
 Label = Literal["tool", "direct"]
+Suite = Literal["canonical", "held-out", "probe"]
+Decision = Literal["call", "answer", "malformed", "empty"]
 Finish = Literal["stop", "length"]
 Status = Literal["pass", "fail", "xfail", "xpass", "inconclusive", "new", "info", "not applicable", "missing"]
 
@@ -40,10 +42,14 @@ class Environment(Frozen):
 
 
 class Reply(Frozen):
-    """One reply of one variant to one case."""
+    """One reply of one variant to one case.
+
+    ``group`` is the topic or symbol that the case is about, ``category`` what makes a probe hard, and ``unseen``
+    says that no training query was phrased like it.
+    """
 
     case: str
-    suite: Literal["canonical", "held-out"]
+    suite: Suite
     turn: Literal[1, 2]
     label: Label
     query: str
@@ -54,7 +60,10 @@ class Reply(Frozen):
     after_stop: str
     calls: tuple[Call, ...]
     failure: str | None
-    decision: Literal["call", "answer", "malformed", "empty"]
+    decision: Decision
+    group: str = ""
+    category: str = ""
+    unseen: bool = False
 
     @property
     def correct(self) -> bool:
@@ -123,10 +132,45 @@ class VariantRecord(Frozen):
     agreement: Agreement | None = None
 
 
+class SuitePair(Frozen):
+    """How many prompts of one suite a variant lost and gained against the reference, and who was right how often."""
+
+    suite: Suite
+    prompts: int
+    right: int
+    reference_right: int
+    lost: int
+    gained: int
+
+
+class PairedLoss(Frozen):
+    """A variant against the live adapter on the same prompts; shares are of ``prompts``.
+
+    ``lost`` and ``gained`` name the prompts that only the reference, or only the variant, got right. ``loss`` is the
+    reference's share of right replies minus the variant's, ``bound`` its one-sided 95 % upper bound and
+    ``bound_method`` where that comes from. ``p`` is of the one-sided exact McNemar test, ``adjusted_p`` after
+    Holm over ``family`` variants.
+    """
+
+    reference: str
+    prompts: int
+    suites: tuple[SuitePair, ...]
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+    loss: float
+    bound: float
+    bound_method: str
+    p: float
+    adjusted_p: float
+    family: int
+    outcome: Literal["regressed", "fine", "inconclusive"]
+
+
 class Verdict(Frozen):
     """One gate on one variant: a measured value, its limit, and how sure we are.
 
-    ``detail`` is one line for a person; ``failures`` names the cases behind a failing share.
+    ``detail`` is one line for a person; ``failures`` names the cases behind a failing share. ``paired`` is what a
+    comparison with the live adapter found, and ``blocks`` whether an inconclusive verdict holds up the run.
     """
 
     variant: str
@@ -140,6 +184,8 @@ class Verdict(Frozen):
     interval: Interval | None = None
     detail: str = ""
     failures: tuple[str, ...] = ()
+    paired: PairedLoss | None = None
+    blocks: bool = True
 
 
 class TrainingRecord(Frozen):

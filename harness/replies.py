@@ -48,6 +48,9 @@ def read_reply(
         calls=parsed.calls,
         failure=": ".join(failure) if failure else None,
         decision=decision,
+        group=case.group,
+        category=case.category,
+        unseen=case.unseen,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.frozen import Frozen
 from harness.profile import Role
-from harness.record import Interval, Memory, Reply, RunRecord, Samples, Status, VariantRecord, Verdict
+from harness.record import Interval, Memory, Reply, RunRecord, Samples, Status, Suite, VariantRecord, Verdict
 from harness.stats import clopper_pearson
 
 QUERY = "query_s"
@@ -79,6 +79,7 @@ class Row(Frozen):
     size_bytes: int | None = None
     canonical: Proportion | None = None
     held_out: Proportion | None = None
+    probes: Proportion | None = None
     over_calls: Proportion | None = None
     under_calls: Proportion | None = None
     malformed: Proportion | None = None
@@ -144,7 +145,8 @@ def headline(record: RunRecord) -> str:
     """The verdict on the run in one line, from its verdicts alone."""
     verdicts = record.verdicts
     failed = [v for v in verdicts if is_failure(v)]
-    open_ones = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
+    undecided = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
+    open_ones = [v for v in undecided if v.blocks]
     if not verdicts:
         line = "FAIL: no gate was judged"
     elif failed:
@@ -158,6 +160,8 @@ def headline(record: RunRecord) -> str:
     expected = sum(v.status == "xfail" and v.role == "candidate" for v in verdicts)
     surprising = sum(v.status == "xpass" and v.role == "candidate" for v in verdicts)
     extra = f"; candidates: {expected} xfail, {surprising} xpass" if expected or surprising else ""
+    if free := len(undecided) - len(open_ones):
+        extra += f"; {free} inconclusive that do{'es' if free == 1 else ''} not block"
     return f"{line}{extra}" + (" (PARTIAL run: not everything ran)" if record.partial else "")
 
 
@@ -173,7 +177,7 @@ def judged_memory(variant: VariantRecord, verdicts: Iterable[Verdict]) -> Memory
     return readings[0]
 
 
-def first_turns(variant: VariantRecord, suite: Literal["canonical", "held-out"]) -> list[Reply]:
+def first_turns(variant: VariantRecord, suite: Suite) -> list[Reply]:
     """The replies that count for accuracy; second turns have a gate of their own."""
     return [reply for reply in variant.replies if reply.suite == suite and reply.turn == 1]
 
@@ -189,6 +193,7 @@ def _row(variant: VariantRecord, verdicts: list[Verdict]) -> Row:
         size_bytes=variant.size_bytes,
         canonical=_proportion(first_turns(variant, "canonical"), lambda reply: reply.correct),
         held_out=_proportion(held_out, lambda reply: reply.correct),
+        probes=_proportion(first_turns(variant, "probe"), lambda reply: reply.correct),
         over_calls=_proportion(direct, lambda reply: reply.decision in ("call", "malformed")),
         under_calls=_proportion(tool, lambda reply: reply.decision in ("answer", "empty")),
         malformed=_proportion(held_out, lambda reply: reply.decision == "malformed"),

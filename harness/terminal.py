@@ -46,13 +46,14 @@ def _table(record: RunRecord, found: list[Row]) -> Table:
         title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1, 0, 0)
     )
     table.add_column("variant", overflow="fold", min_width=10)
-    for heading in ("bits/\nweight", "size", "held-out accuracy\n(95 % interval)", "a query", "decode", "memory"):
+    headings = ("bits/\nweight", "size", "held-out accuracy\n(95 % interval)", "hard probes\n(95 % interval)")
+    for heading in (*headings, "a query", "decode", "memory"):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("verdict", overflow="fold", min_width=6)
     for row in found:
         texts = [
             *[cells.shown("bits/weight", row), cells.size(row.size_bytes)],
-            cells.proportion(row.held_out).replace(" (", "\n("),
+            *[cells.proportion(found).replace(" (", "\n(") for found in (row.held_out, row.probes)],
             *[cells.measure(found).replace(" (", "\n(") for found in (row.query, row.decode)],
             cells.size(row.memory.bytes if row.memory else None),
         ]

@@ -7,10 +7,12 @@ from harness.record import (
     CorpusRecord,
     Environment,
     Memory,
+    PairedLoss,
     ProbeRecord,
     Reply,
     RunRecord,
     Samples,
+    SuitePair,
     TrainingRecord,
     VariantRecord,
     Verdict,
@@ -85,6 +87,39 @@ def held_out(right: int = 20, of: int = 20, prefix: str = "held-out") -> tuple[R
     """Held-out replies, the first ``right`` of them right; every third asks for a direct answer."""
     labels = ["direct" if i % 3 == 2 else "tool" for i in range(of)]
     return tuple(reply(f"{prefix}-{i:02}", label, right=i < right, suite="held-out") for i, label in enumerate(labels))
+
+
+def probes(right: int = 6, of: int = 6) -> tuple[Reply, ...]:
+    """Replies to hard probes, the first ``right`` of them right; every third asks for a direct answer."""
+    labels = ["direct" if i % 3 == 2 else "tool" for i in range(of)]
+    return tuple(
+        reply(
+            f"probe-{i:02}", label, right=i < right, suite="probe", category=f"contrast-{label}", group=f"probe-{i:02}"
+        )
+        for i, label in enumerate(labels)
+    )
+
+
+def loss(**overrides: Any) -> PairedLoss:
+    """Two prompts of 201 lost against the adapter, and one gained."""
+    values: dict[str, Any] = {
+        "reference": "adapter",
+        "prompts": 201,
+        "suites": (
+            SuitePair(suite="held-out", prompts=69, right=67, reference_right=67, lost=0, gained=0),
+            SuitePair(suite="probe", prompts=132, right=100, reference_right=101, lost=2, gained=1),
+        ),
+        "lost": ("probe-00", "probe-01"),
+        "gained": ("probe-02",),
+        "loss": 0.005,
+        "bound": 0.031,
+        "bound_method": "exact",
+        "p": 0.5,
+        "adjusted_p": 1.0,
+        "family": 3,
+        "outcome": "fine",
+    }
+    return PairedLoss(**{**values, **overrides})
 
 
 def samples(*values: float, unit: str = "tokens/s", what: str = "fixed work") -> Samples:

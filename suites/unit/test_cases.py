@@ -1,12 +1,13 @@
 """Cases: what is asked, and where its label comes from."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.cases import canonical_cases, held_out_cases, read_tools, system_message
+from harness.cases import canonical_cases, held_out_cases, probe_cases, read_tools, system_message
 from harness.errors import InvalidInput
 from harness.formats import Call, Tools, render_call
 from harness.profile import load
@@ -112,6 +113,99 @@ def test_a_query_file_that_cannot_be_judged_is_refused(tmp_path: Path, text: str
     (tmp_path / "canonical.jsonl").write_text(text)
     with pytest.raises(InvalidInput, match=fault):
         canonical_cases(located(tmp_path), TOOLS)
+
+
+PROBES = ("[prompting]", '[queries]\nprobes = "mine.jsonl"\n[prompting]')
+PROBE = {"id": "slots-tool", "query": "Where?", "label": "tool", "category": "contrast-tool", "reason": "A place."}
+
+
+def test_a_profile_without_probes_asks_none(tmp_path: Path) -> None:
+    """The user's own models need none."""
+    assert probe_cases(located(tmp_path), TOOLS) == []
+
+
+def test_a_contrast_pair_is_one_group(tmp_path: Path) -> None:
+    """Its halves share their noun, so they are resampled together; any other probe stands alone."""
+    others = [{"id": "slots-direct", "label": "direct"}, {"id": "tabs", "label": "direct"}]
+    lines = [json.dumps(PROBE | other) for other in ({}, *others)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    found = probe_cases(located(tmp_path, PROBES), TOOLS)
+    assert [(case.suite, case.turn, case.group) for case in found] == [
+        ("probe", 1, "slots"),
+        ("probe", 1, "slots"),
+        ("probe", 1, "tabs"),
+    ]
+    assert {case.category for case in found} == {"contrast-tool"}
+
+
+@pytest.mark.parametrize("key", ["category", "reason", "label", "query"])
+def test_a_faulty_line_of_a_probe_file_is_named(tmp_path: Path, key: str) -> None:
+    """A probe without a category or a reason cannot be reported or checked."""
+    broken = {name: value for name, value in PROBE.items() if name != key}
+    (tmp_path / "mine.jsonl").write_text(f"{json.dumps(PROBE)}\n{json.dumps(broken | {'id': 'b'})}\n")
+    with pytest.raises(InvalidInput, match=f"(?s)mine.jsonl:2: not a query with id, query, label.*{key}"):
+        probe_cases(located(tmp_path, PROBES), TOOLS)
+
+
+def test_the_shipped_probes_are_many_balanced_and_whole() -> None:
+    """At least 120, both labels, eight of every category, both halves of every contrast pair."""
+    found = probe_cases(load("smollm2"), TOOLS)
+    labels = Counter(case.label for case in found)
+    assert len(found) >= 120
+    assert 60 <= labels["tool"] <= 66
+    assert min(Counter(case.category for case in found).values()) >= 8
+    pairs = Counter(case.group for case in found if case.category.startswith("contrast"))
+    assert set(pairs.values()) == {2}
+
+
+def test_no_two_shipped_queries_share_an_id() -> None:
+    """Reports find a reply by the id of its case."""
+    profile = load("smollm2")
+    ids = [case.id for case in (*canonical_cases(profile, TOOLS), *probe_cases(profile, TOOLS))]
+    assert len(ids) == len(set(ids))
+
+
+def origin(row: int, split: str = "test", **overrides: Any) -> str:
+    """A line of ``provenance.jsonl``."""
+    told = {"split": split, "row": row, "group": "Paginator", "provenance": {"phrasing": "class-mentions"}}
+    return json.dumps(told | overrides) + "\n"
+
+
+def test_topic_and_phrasing_come_from_the_provenance_beside_the_rows(tmp_path: Path) -> None:
+    """Of the test split alone; a hand-written row shares its phrasing with no other."""
+    path = rows(tmp_path, turns("Q", CALL, "x", "X."), turns("What?", "That."))
+    hand: dict[str, Any] = {"group": "orm", "provenance": {"phrasing": "hand-written"}}
+    told = origin(0, "train", group="other") + origin(0, unseen_phrasing=True) + origin(1, **hand)
+    (tmp_path / "provenance.jsonl").write_text(told)
+    mined, written, second = held_out_cases(path, "fenced", TOOLS, 1)
+    assert (mined.group, mined.phrasing, mined.unseen) == ("Paginator", "class-mentions", True)
+    assert (written.group, written.phrasing, written.unseen) == ("orm", "", False)
+    assert (second.turn, second.group) == (2, "Paginator")
+
+
+def test_a_row_made_elsewhere_is_a_group_of_its_own(tmp_path: Path) -> None:
+    """Nothing is known about what it shares with others."""
+    found = held_out_cases(rows(tmp_path, turns("Q", "A."), turns("Q", "A.")), "fenced", TOOLS, 1)
+    assert [(case.group, case.phrasing, case.unseen) for case in found] == [
+        ("row-000", "", False),
+        ("row-001", "", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (origin(0) + "{", "provenance.jsonl:2: not the origin of a row"),
+        ('{"split": "test", "row": 0}\n', "provenance.jsonl:1: not the origin of a row: KeyError"),
+        (origin(0), "provenance.jsonl: row 1 of the test split is missing"),
+    ],
+)
+def test_a_provenance_that_does_not_fit_its_rows_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    """It is from another build, or damaged."""
+    path = rows(tmp_path, turns("Q", "A."), turns("Q", "A."))
+    (tmp_path / "provenance.jsonl").write_text(text)
+    with pytest.raises(InvalidInput, match=fault):
+        held_out_cases(path, "fenced", TOOLS, 1)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "{", "[1]", '[{"function": {"name": "x"}}]', "\ufeff"])

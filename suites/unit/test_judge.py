@@ -10,7 +10,7 @@ from harness.cases import Case
 from harness.judge import Evidence, absent, outcome
 from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
 from harness.record import Divergence, Reply, Status, Verdict
-from suites.unit.records import canonical, environment, held_out, memory, reply, samples, verdict
+from suites.unit.records import canonical, environment, held_out, memory, probes, reply, samples, verdict
 
 BUDGETS = Budgets(
     latency=LatencyBudget(
@@ -42,6 +42,7 @@ def evidence(
 SHARES = {
     judge.canonical: "orm-or-sql",
     judge.held_out: "held-out-00",
+    judge.probes: "probe-00",
     judge.over_calls: "held-out-02",
     judge.under_calls: "held-out-00",
     judge.second_turn: "row",
@@ -53,7 +54,7 @@ SHARES = {
 @pytest.mark.parametrize(("gate", "lost"), SHARES.items())
 def test_a_missing_reply_is_missing_and_never_a_pass(gate, lost: str, role: Role) -> None:
     """Not even where all the others are right."""
-    asked = [*canonical(), *held_out(), reply("row", "direct", suite="held-out", turn=2)]
+    asked = [*canonical(), *held_out(), *probes(), reply("row", "direct", suite="held-out", turn=2)]
     assert gate(evidence([one for one in asked if one.case != lost], role, asked=asked)).status == "missing"
 
 
@@ -123,6 +124,118 @@ def test_each_decision_counts_where_it_is_documented(
     assert judge.over_calls(found).measured == over
     assert judge.under_calls(found).measured == under
     assert judge.held_out(found).measured == right
+
+
+def test_hard_probes_do_not_count_for_termination() -> None:
+    """Some ask for prose of any length; the probes gate tells how many did not end."""
+    endless = reply("p", "direct", suite="probe", finish="length")
+    found = evidence([*canonical(), endless])
+    assert (judge.termination(found).status, judge.termination(found).samples) == ("pass", 5)
+    assert "1 did not end at the stop sequence" in judge.probes(found).detail
+
+
+@pytest.mark.parametrize("role", ["production", "candidate", "control"])
+def test_hard_probes_are_told_about_where_the_profile_sets_no_limit(role: Role) -> None:
+    """Every variant gets its share, interval and matrix, and nobody fails."""
+    found = judge.probes(evidence(probes(4), role))
+    assert (found.status, found.measured, found.limit, found.samples) == ("info", pytest.approx(4 / 6), None, 6)
+    assert found.interval is not None
+    assert "of 4 tool: 3 call, 1 answer, 0 malformed, 0 empty" in found.detail
+    assert "wanted" not in found.detail
+    assert found.failures == ("probe-04", "probe-05")
+
+
+@pytest.mark.parametrize(("right", "status"), [(6, "pass"), (4, "fail")])
+def test_hard_probes_are_judged_where_the_profile_sets_a_limit(right: int, status: Status) -> None:
+    """Then they are a gate like the others."""
+    found = judge.probes(evidence(probes(right), budgets=Budgets(probes=0.8)))
+    assert (found.status, found.limit) == (status, 0.8)
+
+
+def against(ours: Sequence[Reply], role: Role = "production", name: str = "tuned", **budgets: Any) -> Verdict:
+    """The verdict against an adapter that is right everywhere."""
+    theirs = [*held_out(40, of=40), *probes(60, of=60)]
+    mine = evidence(ours, role, asked=theirs, budgets=Budgets(**budgets)).model_copy(update={"variant": name})
+    adapter = evidence(theirs).model_copy(update={"variant": "adapter"})
+    return judge.accuracy_vs_adapter(mine, adapter, [mine] if role == "production" else [])
+
+
+SAME = [*held_out(40, of=40), *probes(60, of=60)]
+LOST_2 = [*held_out(40, of=40), *probes(58, of=60)]
+LOST_9 = [*held_out(40, of=40), *probes(51, of=60)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "role", "status"),
+    [
+        (SAME, "production", "pass"),
+        (LOST_2, "production", "inconclusive"),
+        (LOST_9, "production", "fail"),
+        (SAME, "candidate", "xpass"),
+        (LOST_2, "candidate", "inconclusive"),
+        (LOST_9, "candidate", "xfail"),
+        (LOST_2, "control", "info"),
+        (LOST_9, "control", "info"),
+    ],
+)
+def test_accuracy_against_the_adapter_has_three_verdicts(ours: list[Reply], role: Role, status: Status) -> None:
+    """Nothing of 100 lost is fine, two are open, nine are a regression."""
+    found = against(ours, role)
+    assert found.status == status, found.detail
+
+
+def test_a_loss_names_its_prompts_and_its_figures() -> None:
+    """What was lost, how likely that is chance, and how much it may be."""
+    found = against(LOST_9)
+    assert found.paired is not None
+    assert found.failures == found.paired.lost == tuple(f"probe-{i}" for i in range(51, 60))
+    assert (found.measured, found.limit, found.samples, found.paired.p) == (0.09, 0.05, 100, 2**-9)
+    assert "held-out 0 lost, 0 gained of 40; probe 9 lost, 0 gained of 60" in found.detail
+
+
+@pytest.mark.parametrize("missing", ["adapter", "variant"])
+def test_a_prompt_that_one_side_did_not_reply_to_is_missing(missing: str) -> None:
+    """Names are compared before numbers."""
+    whole, short = evidence(SAME), evidence(SAME[1:], asked=SAME)
+    mine, adapter = (whole, short) if missing == "adapter" else (short, whole)
+    found = judge.accuracy_vs_adapter(mine, adapter, [mine])
+    assert (found.status, found.measured) == ("missing", None)
+    assert found.detail.startswith("1 of 100 prompts")
+
+
+@pytest.mark.parametrize(("name", "why"), [("adapter", "adapter itself"), ("base", "was trained on")])
+def test_the_adapter_and_its_base_are_not_compared(name: str, why: str) -> None:
+    """One is the reference, the other what the adapter was to change."""
+    found = against(SAME, name=name)
+    assert found.status == "not applicable"
+    assert why in found.detail
+
+
+def test_without_an_adapter_there_is_nothing_to_compare_with() -> None:
+    """Ready folders alone, or a profile without held-out prompts and probes."""
+    assert judge.accuracy_vs_adapter(evidence(SAME), None, []).status == "not applicable"
+    assert judge.accuracy_vs_adapter(evidence(canonical()), evidence(canonical()), []).status == "not applicable"
+
+
+def test_a_variant_with_missing_replies_still_counts_for_holm() -> None:
+    """Leaving it out of the family would make it easier for the others to regress."""
+    five = [*held_out(40, of=40), *probes(55, of=60)]
+    mine, adapter = evidence(five), evidence(SAME)
+    broken = evidence(SAME[1:], asked=SAME).model_copy(update={"variant": "other"})
+    alone = judge.accuracy_vs_adapter(mine, adapter, [mine])
+    among = judge.accuracy_vs_adapter(mine, adapter, [mine, broken])
+    assert (alone.status, among.status) == ("fail", "inconclusive")
+    assert "after Holm over 2 variants 0.0625" in among.detail
+
+
+def test_the_profile_says_which_inconclusive_gate_holds_up_the_run() -> None:
+    """Without a word of it the paired comparison does not, and the decode ratio does."""
+    assert outcome([verdict(), against(LOST_2)])[0] == 0
+    assert outcome([verdict(), against(LOST_2, inconclusive_blocks=("accuracy vs adapter",))])[0] == 3
+    timed = ("tuned", "production", {"token_s": samples(*WIDE)}, {"token_s": samples(*FAST)})
+    assert outcome([judge.decode_ratio(*timed, BUDGETS)])[0] == 3
+    free = BUDGETS.model_copy(update={"inconclusive_blocks": ()})
+    assert outcome([judge.decode_ratio(*timed, free)])[0] == 0
 
 
 @pytest.mark.parametrize("change", [{"finish": "length"}, {"after_stop": "<|im_end|>and more"}])

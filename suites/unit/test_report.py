@@ -15,7 +15,19 @@ from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
 from harness.summary import DECODE, rows
 from harness.visible import visible
-from suites.unit.records import canonical, environment, held_out, record, reply, samples, training, variant, verdict
+from suites.unit.records import (
+    canonical,
+    environment,
+    held_out,
+    loss,
+    probes,
+    record,
+    reply,
+    samples,
+    training,
+    variant,
+    verdict,
+)
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(1)></pre></details></style>"
@@ -176,8 +188,10 @@ def test_markdown_is_short_enough_to_post_when_everything_is_long() -> None:
     every = [verdict(name, name, status, detail="*" * 900) for name in names for status in ("xfail", "missing")]
     versions = {name: name for name in names}
     run = record(
-        variants=tuple(variant(name, replies=held_out(1, 1)) for name in names),
-        verdicts=tuple(every),
+        variants=tuple(
+            variant(name, replies=(*held_out(1, 1), reply("p", suite="probe", category=name))) for name in names
+        ),
+        verdicts=(*every, *(verdict(name, "paired", "xfail", paired=loss(lost=(name,) * 50)) for name in names)),
         profile_description="<" * 5000,
         environment=environment(versions=versions, chip="<" * 5000),
         lane="<" * 5000,
@@ -211,6 +225,70 @@ def test_markdown_names_what_was_not_applicable() -> None:
     """A check that was left out is printed by name."""
     text = markdown(record(verdicts=(verdict(), verdict(gate="second turns", status="not applicable"))))
     assert "**not applicable** `fused-5bit` second turns" in text
+
+
+def probed_run() -> RunRecord:
+    """A run with probes, unseen phrasings and a comparison with the adapter."""
+    phrased = tuple(one.model_copy(update={"unseen": i < 10}) for i, one in enumerate(held_out(19)))
+    judged = verdict(gate="accuracy vs adapter", status="inconclusive", blocks=False, paired=loss(lost=("probe-05",)))
+    return record(variants=(variant(replies=canonical() + phrased + probes(5)),), verdicts=(verdict(), judged))
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_probes_are_reported_with_matrix_interval_and_categories(show) -> None:
+    """Every share with its trials and its interval."""
+    text = re.sub(r"\\", "", show(probed_run()))
+    assert text.index("Hard probes") < text.index("Phrasings that training never saw")
+    assert "5/6 = 83.3 % (35.9 to 99.6)" in text
+    assert "tool (n=4)" in text
+    assert "contrast-direct" in text
+    assert "1/2 = 50.0 % (1.3 to 98.7)" in text
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_unseen_phrasings_are_reported_apart(show) -> None:
+    """Seen ones make a held-out split look easy."""
+    text = show(probed_run())
+    assert "10/10 = 100.0 % (69.2 to 100.0)" in text
+    assert "9/10 = 90.0 % (55.5 to 99.7)" in text
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_the_comparison_with_the_adapter_names_what_was_lost(show) -> None:
+    """With the bound, where it comes from, and the verdict."""
+    text = show(probed_run())
+    part = text[text.index("Accuracy against the live adapter") :]
+    assert "inconclusive" in part
+    assert "3.1 %" in part
+    assert "Query of probe-05" in part
+    assert "direct expected" in part
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_a_run_without_probes_has_no_section_about_them(show) -> None:
+    """Nothing was asked, so there is nothing to explain."""
+    assert "Accuracy against the live adapter" not in show(record())
+
+
+def test_hostile_names_of_probes_stay_text() -> None:
+    """A user's own probes have names, categories and queries of any kind."""
+    evil = reply(HOSTILE, "direct", right=False, suite="probe", query=HOSTILE, category=HOSTILE, group=HOSTILE)
+    judged = verdict(HOSTILE, "accuracy vs adapter", "fail", paired=loss(lost=(HOSTILE,)))
+    run = record(variants=(variant(HOSTILE, replies=(evil,)),), verdicts=(judged,))
+    assert not {"script", "img"} & set(Page(html(run)).tags)
+    text = markdown(run)
+    outside_code = re.sub(r"`[^`\n]*`", "", re.sub(r"\\[^\w\s]", "", text))
+    assert not re.search(r"<(script|img|/pre)", outside_code)
+    assert "@everyone" not in outside_code
+    assert "\n# heading" not in text
+
+
+def test_the_terminal_shows_probes_within_its_width() -> None:
+    """150 columns are what a CI log gets."""
+    text = bare(printed(probed_run(), 150))
+    assert "5/6 = 83.3 %" in text
+    assert max(len(line) for line in text.splitlines()[:12]) <= 150
+    assert "1 inconclusive that does not block" in text
 
 
 def test_the_terminal_prints_failures_and_where_the_reports_are() -> None:

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from harness.stats import clopper_pearson, ratio_of_medians
+from harness.stats import (
+    clopper_pearson,
+    clustered_upper_bound,
+    holm,
+    mcnemar_greater,
+    paired_upper_bound,
+    ratio_of_medians,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +70,76 @@ def test_one_sample_has_no_interval() -> None:
     """On either side."""
     with pytest.raises(ValueError, match="two values on each side, got 1 and 2"):
         ratio_of_medians((1.0,), (1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p"),
+    [(0, 0, 1.0), (5, 0, 0.03125), (6, 0, 0.015625), (8, 1, 0.01953125), (10, 2, 0.019287109375), (1, 5, 0.984375)],
+)
+def test_a_one_sided_mcnemar_test_gives_the_tabulated_values(lost: int, gained: int, p: float) -> None:
+    """From tables of the sign test, as the exact test is one on the prompts that differ."""
+    assert mcnemar_greater(lost, gained) == pytest.approx(p)
+
+
+def test_holm_gives_the_worked_values() -> None:
+    """Four tests: 0.01, 0.04, 0.03 and 0.005 become 0.03, 0.06, 0.06 and 0.02 (Wright 1992 and R's p.adjust)."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_of_one_test_changes_nothing_and_never_exceeds_1() -> None:
+    """Nor has a family without tests anything to adjust."""
+    assert holm([0.03]) == [0.03]
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(("trials", "bound"), [(201, 0.01531), (69, 0.04395), (20, 0.14363)])
+def test_losing_nothing_leaves_what_the_trials_can_rule_out(trials: int, bound: float) -> None:
+    """By hand: 1 minus the n-th root of 0.045."""
+    assert paired_upper_bound(0, 0, trials) == pytest.approx(bound, abs=5e-6)
+    assert paired_upper_bound(0, 0, trials) == pytest.approx(1 - 0.045 ** (1 / trials))
+
+
+def test_the_paired_bound_covers_the_true_loss_at_least_95_times_in_100() -> None:
+    """Summed over all outcomes of 10 prompts, not sampled, for losses and gains of many sizes."""
+    outcomes = [(lost, gained) for lost in range(11) for gained in range(11 - lost)]
+    bounds = {outcome: paired_upper_bound(*outcome, 10) for outcome in outcomes}
+    for loses, gains in ((one / 20, other / 20) for one in range(21) for other in range(21 - one)):
+        coverage = sum(
+            math.comb(10, lost)
+            * math.comb(10 - lost, gained)
+            * loses**lost
+            * gains**gained
+            * max(0.0, 1 - loses - gains) ** (10 - lost - gained)
+            for (lost, gained), bound in bounds.items()
+            if bound >= loses - gains - 1e-12
+        )
+        assert coverage >= 0.95 - 1e-9
+
+
+@pytest.mark.parametrize(("lost", "gained", "trials"), [(0, 0, 0), (3, 3, 5), (-1, 0, 5)])
+def test_a_loss_of_nothing_has_no_bound(lost: int, gained: int, trials: int) -> None:
+    """Nor one of more than there is."""
+    with pytest.raises(ValueError, match="must|less|greater|integer"):
+        paired_upper_bound(lost, gained, trials)
+
+
+def test_values_of_a_cluster_are_not_independent() -> None:
+    """Ten lost prompts of one topic bound less than ten of ten topics."""
+    values = [1] * 10 + [0] * 90
+    apart = clustered_upper_bound(values, [str(i) for i in range(100)])
+    together = clustered_upper_bound(values, ["one"] * 10 + [str(i) for i in range(90)])
+    assert 0.1 < apart < together
+
+
+def test_a_clustered_bound_of_independent_values_is_near_the_normal_one() -> None:
+    """Ten of a hundred: 0.1 + 1.645 standard errors of 0.03."""
+    bound = clustered_upper_bound([1] * 10 + [0] * 90, [str(i) for i in range(100)])
+    assert bound == pytest.approx(0.1 + 1.645 * 0.03, abs=0.011)
+
+
+def test_a_single_cluster_bounds_nothing() -> None:
+    """There is nothing to resample, so the largest loss there is cannot be ruled out."""
+    assert clustered_upper_bound([0, 0, 1], ["a", "a", "a"]) == 1.0
+    with pytest.raises(ValueError, match="no values"):
+        clustered_upper_bound([], [])

@@ -6,7 +6,7 @@ from harness.cells import COLUMNS, NOT_MEASURED
 from harness.profile import Role
 from harness.record import Status
 from harness.summary import DECODE, QUERY, Measure, Proportion, RowVerdict, headline, row_verdict, rows, worst_first
-from suites.unit.records import canonical, held_out, memory, record, reply, samples, variant, verdict
+from suites.unit.records import canonical, held_out, memory, probes, record, reply, samples, variant, verdict
 
 
 def test_a_row_counts_right_decisions_and_gives_their_exact_interval() -> None:
@@ -127,6 +127,19 @@ def test_a_missing_measurement_fails_the_headline() -> None:
 def test_an_undecided_gate_makes_the_run_inconclusive() -> None:
     """Not being able to show a loss is not the same as showing that there is none."""
     assert headline(record(verdicts=(verdict(), verdict(status="inconclusive")))).startswith("INCONCLUSIVE")
+
+
+def test_what_does_not_block_is_counted_in_a_passing_headline() -> None:
+    """The run passes, and does not hide what stayed open."""
+    found = headline(record(verdicts=(verdict(), verdict(status="inconclusive", blocks=False))))
+    assert found.startswith("PASS")
+    assert "1 inconclusive that does not block" in found
+
+
+def test_hard_probes_have_a_share_of_their_own() -> None:
+    """They do not count for held-out accuracy."""
+    (row,) = rows(record(variants=(variant(replies=held_out(3, 3) + probes(4)),)))
+    assert (row.held_out, row.probes) == (Proportion.of(3, 3), Proportion.of(4, 6))
 
 
 def test_a_partial_run_says_so_in_its_headline() -> None:
