@@ -35,14 +35,16 @@ class Splits(Frozen):
     test: tuple[Example, ...]
 
 
-def pool(corpus: MinedCorpus, prompting: Prompting, sources: Sources) -> list[Example]:
-    """Candidates, more than needed, the same for the same sources and seed."""
+def pool(corpus: MinedCorpus, prompting: Prompting, sources: Sources, outside: Sources | None = None) -> list[Example]:
+    """Candidates, more than needed, the same for the same sources and seed; those from outside the domain last."""
     random_ = random.Random(corpus.seed)
     unique: dict[str, Example] = {}
     for example in (
         *tool_examples(corpus, prompting, sources, random_),
         *hand_written(),
         *from_docstrings(sources, random_),
+        *(tool_examples(corpus, prompting, outside, random_, outside=True) if outside else ()),
+        *(from_docstrings(outside, random_) if outside else ()),
     ):
         unique.setdefault(_folded(example.query), example)
     return [example for example in unique.values() if not is_held_back(example)]

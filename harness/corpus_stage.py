@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.asset_index import PARSERS
 from harness.cases import CASES, system_message
 from harness.errors import InvalidInput
 from harness.formats import Tools, opening, parse_reply
@@ -27,13 +28,14 @@ def pool_inputs(located: Located) -> dict[str, Any]:
     """What the pool of examples depends on: sources, seed, hand-written cases and the call format."""
     corpus = _mined(located)
     versions = {}
-    for name in corpus.distributions:
+    for name in (*corpus.distributions, *corpus.outside, *PARSERS):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {
         "distributions": versions,
+        "outside": list(corpus.outside),
         "examples": corpus.examples,
         "tool_share": corpus.tool_share,
         "subjects": list(corpus.subjects),
@@ -66,7 +68,8 @@ def build_pool(located: Located, out: Path) -> None:
     from harness import corpus, sources
 
     mined = _mined(located)
-    examples = corpus.pool(mined, located.profile.prompting, sources.read(mined.distributions))
+    outside = sources.read(mined.outside) if mined.outside else None
+    examples = corpus.pool(mined, located.profile.prompting, sources.read(mined.distributions), outside)
     with (out / "pool.jsonl").open("w", encoding="utf-8") as stream:
         stream.writelines(example.model_dump_json() + "\n" for example in examples)
 

@@ -68,7 +68,7 @@ class Flow:
         """Candidate examples mined from the installed distributions."""
         corpus = self.profile.corpus
         assert isinstance(corpus, MinedCorpus)
-        return Step("pool", 1, pool_inputs(self.located), lambda out: build_pool(self.located, out))
+        return Step("pool", 2, pool_inputs(self.located), lambda out: build_pool(self.located, out))
 
     @cached_property
     def tokenizer(self) -> Source:

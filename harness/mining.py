@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from harness.direct import hand_written
 from harness.errors import InvalidInput
 from harness.example import Example, example_id
 from harness.formats import Call, render_call
@@ -18,6 +19,8 @@ from harness.tools import is_cut, run, shorten
 # The pool is about four times the corpus, so that token limits and splits find enough to choose from.
 _POOL_FACTOR = 4
 _PER_TOPIC = 3
+# What lies outside the domain is there to be left out: enough to show that it is, no more.
+_OUTSIDE_FACTOR = 0.2
 # An agent shows a few lines of a long output; the first number is lines, the second characters.
 _CUTS = ((1, 80), (1, 80), (2, 100), (3, 120))
 
@@ -52,20 +55,30 @@ def chosen_phrasings(about: Sequence[str]) -> list[Phrasing]:
 
 
 def tool_examples(
-    corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random
+    corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random, *, outside: bool = False
 ) -> Iterator[Example]:
-    """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about."""
+    """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about.
+
+    Up to a third of a share asks about what a hand-written answer explains, so that the same noun stands in
+    queries of both kinds. ``outside`` takes a small sample, of sources that are outside the domain.
+    """
     phrasings = chosen_phrasings(corpus.subjects)
-    share = round(_POOL_FACTOR * corpus.examples * corpus.tool_share / len(phrasings)) + 1
+    factor = _OUTSIDE_FACTOR if outside else _POOL_FACTOR
+    share = round(factor * corpus.examples * corpus.tool_share / len(phrasings)) + 1
+    explained = frozenset(example.group for example in hand_written())
     asked: Counter[str] = Counter()
-    found = subjects(sources)
+    found: dict[str, list[Subject]] = {}
+    for subject in subjects(sources):
+        found.setdefault(subject.about, []).append(subject)
     phrasings_about = Counter(phrasing.about for phrasing in phrasings)
     for phrasing in phrasings:
-        shortest = share * max(2, phrasings_about[phrasing.about] // 2)
-        candidates = [s for s in found if s.about == phrasing.about][:shortest]
+        about = found.get(phrasing.about, [])
+        contrasts = [s for s in about if s.group in explained and not asked[s.group]][: share // 3]
+        short = share * max(2, phrasings_about[phrasing.about] // 2)
+        candidates = about[:short]
         random_.shuffle(candidates)
         made = 0
-        for subject in candidates:
+        for subject in _once([*contrasts, *candidates, *about[short : 2 * short]]):
             if made == share:
                 break
             if asked[subject.group] == _PER_TOPIC:
@@ -74,6 +87,14 @@ def tool_examples(
                 asked[subject.group] += 1
                 made += 1
                 yield example
+
+
+def _once(found: list[Subject]) -> Iterator[Subject]:
+    seen: set[int] = set()
+    for subject in found:
+        if id(subject) not in seen:
+            seen.add(id(subject))
+            yield subject
 
 
 def _tool_example(

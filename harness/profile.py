@@ -78,11 +78,13 @@ Base = Annotated[GgufBase | PocketBase | ModelBase, Field(discriminator="kind")]
 class MinedCorpus(Frozen):
     """Chat examples mined from installed source distributions.
 
-    ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
+    ``outside`` names distributions outside the domain: mined into the pool and left out of the corpus with that
+    reason. ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
     """
 
     kind: Literal["mined"]
     distributions: tuple[str, ...]
+    outside: tuple[str, ...] = ()
     examples: Annotated[int, Field(ge=600, le=800)]
     tool_share: Share
     subjects: tuple[str, ...] = ()

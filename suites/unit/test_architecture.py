@@ -35,11 +35,17 @@ ORDER = [
     "harness.tools",
     "harness.splits",
     "harness.example",
+    "harness.symbols",
+    "harness.python_index",
+    "harness.asset_index",
     "harness.sources",
+    "harness.roles",
     "harness.phrasings",
+    "harness.subject",
+    "harness.part_subjects",
     "harness.subjects",
-    "harness.mining",
     "harness.direct",
+    "harness.mining",
     "harness.corpus",
     "harness.ladder",
     "harness.engine.arrays",
@@ -201,7 +207,7 @@ def test_judging_knows_no_files_and_no_clock() -> None:
 )
 def test_help_and_collection_do_not_import_mlx(code: str) -> None:
     """They answer at once, on any machine."""
-    ask = "print([name for name in ('mlx', 'mlx_lm', 'transformers', 'scipy') if name in sys.modules])"
+    ask = "print([name for name in ('mlx', 'mlx_lm', 'transformers', 'scipy', 'tree_sitter') if name in sys.modules])"
     assert after_running(code + ask) == "[]"
 
 
