@@ -11,7 +11,7 @@ from harness.example import Example, example_id
 from harness.formats import Call, render_call
 from harness.frozen import Frozen
 from harness.phrasings import Phrasing, read_phrasings
-from harness.profile import MinedCorpus, Prompting
+from harness.profile import Format, MinedCorpus, Prompting
 from harness.sources import Sources
 from harness.subjects import Subject, subjects
 from harness.tools import is_cut, run, shorten
@@ -19,10 +19,14 @@ from harness.tools import is_cut, run, shorten
 # The pool is about four times the corpus, so that token limits and splits find enough to choose from.
 _POOL_FACTOR = 4
 _PER_TOPIC = 3
+# Token limits leave out more than half of some phrasings' examples: none may end with too few to choose from.
+_SMALLEST_SHARE = 18
 # What lies outside the domain is there to be left out: enough to show that it is, no more.
 _OUTSIDE_FACTOR = 0.2
 # An agent shows a few lines of a long output; the first number is lines, the second characters.
 _CUTS = ((1, 80), (1, 80), (2, 100), (3, 120))
+# Rows of fewer tokens have no room for more than this many characters of output.
+_SHORT_ROW_TOKENS, _SHORT_CHARACTERS = 256, 60
 
 
 class Facts(Frozen):
@@ -63,8 +67,8 @@ def tool_examples(
     queries of both kinds. ``outside`` takes a small sample, of sources that are outside the domain.
     """
     phrasings = chosen_phrasings(corpus.subjects)
-    factor = _OUTSIDE_FACTOR if outside else _POOL_FACTOR
-    share = round(factor * corpus.examples * corpus.tool_share / len(phrasings)) + 1
+    factor, least = (_OUTSIDE_FACTOR, 1) if outside else (_POOL_FACTOR, _SMALLEST_SHARE)
+    share = max(least, round(factor * corpus.examples * corpus.tool_share / len(phrasings)) + 1)
     explained = frozenset(example.group for example in hand_written())
     asked: Counter[str] = Counter()
     found: dict[str, list[Subject]] = {}
@@ -83,7 +87,7 @@ def tool_examples(
                 break
             if asked[subject.group] == _PER_TOPIC:
                 continue
-            if example := _tool_example(phrasing, subject, prompting, sources, random_):
+            if example := _tool_example(phrasing, subject, prompting.format, sources, _cut(corpus, random_)):
                 asked[subject.group] += 1
                 made += 1
                 yield example
@@ -98,19 +102,21 @@ def _once(found: list[Subject]) -> Iterator[Subject]:
 
 
 def _tool_example(
-    phrasing: Phrasing, subject: Subject, prompting: Prompting, sources: Sources, random_: random.Random
+    phrasing: Phrasing, subject: Subject, format_: Format, sources: Sources, cut: tuple[int, int]
 ) -> Example | None:
-    """The example, or None where the tool finds nothing or not what was asked for."""
+    """The example, or None where the tool finds nothing or not what was asked for, or the cut hides the answer."""
     call = _call(phrasing, subject)
     output = run(call, sources.tree)
-    result = shorten(output, *random_.choice(_CUTS))
+    result = shorten(output, *cut)
     if not _shows_something(result) or is_cut(output):
         return None
     facts = facts_of(output, phrasing)
     if any(getattr(facts, fact) != subject.fields[field] for fact, field in phrasing.expects.items()):
         return None
+    if "{path}" in phrasing.closing and facts.path not in result:
+        return None
     try:
-        render_call(call, prompting.format)
+        render_call(call, format_)
     except InvalidInput:
         return None  # this format cannot carry the call
     query = phrasing.query.format(**subject.fields)
@@ -125,6 +131,12 @@ def _tool_example(
         answer=phrasing.closing.format(**(subject.fields | facts.fields())),
         provenance=subject.provenance(phrasing.id),
     )
+
+
+def _cut(corpus: MinedCorpus, random_: random.Random) -> tuple[int, int]:
+    """The lines and characters of an output that are shown."""
+    lines, characters = random_.choice(_CUTS)
+    return lines, characters if corpus.row_tokens > _SHORT_ROW_TOKENS else min(characters, _SHORT_CHARACTERS)
 
 
 def _shows_something(result: str) -> bool:
