@@ -32,13 +32,18 @@ class Splits(Frozen):
         return {name: getattr(self, name) for name in NAMES}
 
 
-def pool(corpus: MinedCorpus, prompting: Prompting, sources: Sources) -> list[Example]:
-    """Candidates, more than needed, the same for the same sources and seed; nothing is pruned yet."""
+def pool(corpus: MinedCorpus, prompting: Prompting, sources: Sources, outside: Sources | None = None) -> list[Example]:
+    """Candidates, more than needed, the same for the same sources and seed; nothing is pruned yet.
+
+    Those from outside the domain, whose tools ran on sources of their own, come last.
+    """
     random_ = random.Random(corpus.seed)
     return [
         *tool_examples(corpus, prompting, sources, random_),
         *hand_written(),
         *from_docstrings(sources, random_),
+        *(tool_examples(corpus, prompting, outside, random_, outside=True) if outside else ()),
+        *(from_docstrings(outside, random_) if outside else ()),
     ]
 
 

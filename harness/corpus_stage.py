@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import card
+from harness.asset_index import PARSERS
 from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
 from harness.formats import Tools, opening
@@ -31,13 +32,14 @@ def pool_inputs(located: Located) -> dict[str, Any]:
     """What the pool of examples depends on: sources, seed, hand-written cases and the call format."""
     corpus = _mined(located)
     versions = {}
-    for name in corpus.distributions:
+    for name in (*corpus.distributions, *corpus.outside, *PARSERS):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {
         "distributions": versions,
+        "outside": list(corpus.outside),
         "examples": corpus.examples,
         "tool_share": corpus.tool_share,
         "subjects": list(corpus.subjects),
@@ -70,10 +72,11 @@ def corpus_inputs(located: Located, tools: Tools) -> dict[str, Any]:
 
 def build_pool(located: Located, out: Path) -> None:
     """Write ``pool.jsonl``: every candidate example, one JSON object a line."""
-    from harness import corpus
+    from harness import corpus, sources
 
     mined = _mined(located)
-    examples = corpus.pool(mined, located.profile.prompting, mined_sources(mined))
+    outside = sources.read(mined.outside) if mined.outside else None
+    examples = corpus.pool(mined, located.profile.prompting, sources.read(mined.distributions), outside)
     with (out / "pool.jsonl").open("w", encoding="utf-8") as stream:
         stream.writelines(example.model_dump_json() + "\n" for example in examples)
 
@@ -82,7 +85,7 @@ def mined_sources(corpus: MinedCorpus) -> "Sources":
     """The sources that the tools of a mined corpus are executed on."""
     from harness import sources
 
-    return sources.read((*corpus.distributions, *corpus.outside))
+    return sources.read(corpus.distributions)
 
 
 def pool_texts(located: Located, pool: Path) -> Iterator[str]:

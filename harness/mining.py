@@ -5,12 +5,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from harness.direct import hand_written
 from harness.errors import InvalidInput
 from harness.example import Example, example_id
 from harness.formats import Call, render_call
 from harness.frozen import Frozen
 from harness.phrasings import Phrasing, read_phrasings
-from harness.profile import MinedCorpus, Prompting
+from harness.profile import Format, MinedCorpus, Prompting
 from harness.sources import Sources
 from harness.subjects import Subject, subjects
 from harness.tools import is_cut, run, shorten
@@ -18,8 +19,14 @@ from harness.tools import is_cut, run, shorten
 # The pool is about four times the corpus, so that token limits and splits find enough to choose from.
 _POOL_FACTOR = 4
 _PER_TOPIC = 3
+# Token limits leave out more than half of some phrasings' examples: none may end with too few to choose from.
+_SMALLEST_SHARE = 18
+# What lies outside the domain is there to be left out: enough to show that it is, no more.
+_OUTSIDE_FACTOR = 0.2
 # An agent shows a few lines of a long output; the first number is lines, the second characters.
 _CUTS = ((1, 80), (1, 80), (2, 100), (3, 120))
+# Rows of fewer tokens have no room for more than this many characters of output.
+_SHORT_ROW_TOKENS, _SHORT_CHARACTERS = 256, 60
 
 
 class Facts(Frozen):
@@ -52,44 +59,64 @@ def chosen_phrasings(about: Sequence[str]) -> list[Phrasing]:
 
 
 def tool_examples(
-    corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random
+    corpus: MinedCorpus, prompting: Prompting, sources: Sources, random_: random.Random, *, outside: bool = False
 ) -> Iterator[Example]:
-    """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about."""
+    """For every phrasing a fair share of the pool, from the shortest subjects that it can ask about.
+
+    Up to a third of a share asks about what a hand-written answer explains, so that the same noun stands in
+    queries of both kinds. ``outside`` takes a small sample, of sources that are outside the domain.
+    """
     phrasings = chosen_phrasings(corpus.subjects)
-    share = round(_POOL_FACTOR * corpus.examples * corpus.tool_share / len(phrasings)) + 1
+    factor, least = (_OUTSIDE_FACTOR, 1) if outside else (_POOL_FACTOR, _SMALLEST_SHARE)
+    share = max(least, round(factor * corpus.examples * corpus.tool_share / len(phrasings)) + 1)
+    explained = frozenset(example.group for example in hand_written())
     asked: Counter[str] = Counter()
-    found = subjects(sources)
+    found: dict[str, list[Subject]] = {}
+    for subject in subjects(sources):
+        found.setdefault(subject.about, []).append(subject)
     phrasings_about = Counter(phrasing.about for phrasing in phrasings)
     for phrasing in phrasings:
-        shortest = share * max(2, phrasings_about[phrasing.about] // 2)
-        candidates = [s for s in found if s.about == phrasing.about][:shortest]
+        about = found.get(phrasing.about, [])
+        contrasts = [s for s in about if s.group in explained and not asked[s.group]][: share // 3]
+        short = share * max(2, phrasings_about[phrasing.about] // 2)
+        candidates = about[:short]
         random_.shuffle(candidates)
         made = 0
-        for subject in candidates:
+        for subject in _once([*contrasts, *candidates, *about[short : 2 * short]]):
             if made == share:
                 break
             if asked[subject.group] == _PER_TOPIC:
                 continue
-            if example := _tool_example(phrasing, subject, prompting, sources, random_):
+            if example := _tool_example(phrasing, subject, prompting.format, sources, _cut(corpus, random_)):
                 asked[subject.group] += 1
                 made += 1
                 yield example
 
 
+def _once(found: list[Subject]) -> Iterator[Subject]:
+    seen: set[int] = set()
+    for subject in found:
+        if id(subject) not in seen:
+            seen.add(id(subject))
+            yield subject
+
+
 def _tool_example(
-    phrasing: Phrasing, subject: Subject, prompting: Prompting, sources: Sources, random_: random.Random
+    phrasing: Phrasing, subject: Subject, format_: Format, sources: Sources, cut: tuple[int, int]
 ) -> Example | None:
-    """The example, or None where the tool finds nothing or not what was asked for."""
+    """The example, or None where the tool finds nothing or not what was asked for, or the cut hides the answer."""
     call = _call(phrasing, subject)
     output = run(call, sources.tree)
-    result = shorten(output, *random_.choice(_CUTS))
+    result = shorten(output, *cut)
     if not _shows_something(result) or is_cut(output):
         return None
     facts = facts_of(output, phrasing)
     if any(getattr(facts, fact) != subject.fields[field] for fact, field in phrasing.expects.items()):
         return None
+    if "{path}" in phrasing.closing and facts.path not in result:
+        return None
     try:
-        render_call(call, prompting.format)
+        render_call(call, format_)
     except InvalidInput:
         return None  # this format cannot carry the call
     query = phrasing.query.format(**subject.fields)
@@ -104,6 +131,12 @@ def _tool_example(
         answer=phrasing.closing.format(**(subject.fields | facts.fields())),
         provenance=subject.provenance(phrasing.id),
     )
+
+
+def _cut(corpus: MinedCorpus, random_: random.Random) -> tuple[int, int]:
+    """The lines and characters of an output that are shown."""
+    lines, characters = random_.choice(_CUTS)
+    return lines, characters if corpus.row_tokens > _SHORT_ROW_TOKENS else min(characters, _SHORT_CHARACTERS)
 
 
 def _shows_something(result: str) -> bool:

@@ -1,9 +1,9 @@
 """How people ask for code: question, the call that answers it, and the closing answer, as templates.
 
 The templates are in ``data/cases/phrasings.jsonl``. Their fields come from a subject (``{name}``, ``{file}``,
-``{top}``, ``{dist}`` ...) and, in closing answers, from the executed output: ``{count}`` output lines,
-``{number}`` the first line as a number, ``{path}`` and ``{line}`` of the first hit, and the counted nouns
-``{hits}``, ``{files}``, ``{entries}`` and ``{rows}``.
+``{top}``, ``{dist}``, ``{word}`` for the keyword that defines it ...) and, in closing answers, from the executed
+output: ``{count}`` output lines, ``{number}`` the first line as a number, ``{path}`` and ``{line}`` of the first hit,
+and the counted nouns ``{hits}``, ``{files}``, ``{entries}`` and ``{rows}``.
 """
 
 import json
@@ -32,6 +32,28 @@ About = Literal[
     "template folder",
     "script folder",
     "stylesheet folder",
+    "method",
+    "exception",
+    "mixin",
+    "view",
+    "model",
+    "form",
+    "middleware",
+    "template tag",
+    "template filter",
+    "directive",
+    "fixture",
+    "url pattern",
+    "url name",
+    "url module",
+    "block",
+    "parent template",
+    "included template",
+    "element id",
+    "css rule",
+    "script function",
+    "fetch call",
+    "calling script",
 ]
 
 

@@ -80,7 +80,8 @@ Base = Annotated[GgufBase | PocketBase | ModelBase, Field(discriminator="kind")]
 class MinedCorpus(Frozen):
     """Chat examples mined from installed source distributions.
 
-    ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
+    ``outside`` names distributions outside the domain: mined into the pool and left out of the corpus with that
+    reason. ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
     """
 
     kind: Literal["mined"]

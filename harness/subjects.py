@@ -5,46 +5,21 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from harness.example import Provenance
-from harness.frozen import Frozen
+from harness.part_subjects import part_subjects
 from harness.phrasings import About
-from harness.sources import Asset, Sources, Symbol
+from harness.roles import Roles
+from harness.sources import Sources
+from harness.subject import Subject, make_subject
+from harness.symbols import Asset, Symbol
 
 _SHORTEST_NAME = 4
-
-
-class Subject(Frozen):
-    """Something that can be asked about. ``group`` keeps all questions about it in one split."""
-
-    about: About
-    group: str
-    fields: dict[str, str | int]
-    distribution: str
-    version: str
-    file: str
-    line: int
-    symbol: str
-
-    @property
-    def length(self) -> int:
-        """Characters that a question about it cannot do without."""
-        return len(self.symbol) + len(self.file)
-
-    def provenance(self, phrasing: str) -> Provenance:
-        """The origin of an example about this subject."""
-        return Provenance(
-            distribution=self.distribution,
-            version=self.version,
-            file=self.file,
-            line=self.line,
-            symbol=self.symbol,
-            phrasing=phrasing,
-        )
+_WORDS = {"class": "class", "function": "def", "async function": "async def", "constant": ""}
 
 
 def subjects(sources: Sources) -> list[Subject]:
     """Everything worth asking about, shortest first."""
     found = [*_symbols(sources), *_decorators(sources), *_modules(sources), *_assets(sources), *_folders(sources)]
+    found += [*_roles(sources), *_methods(sources), *part_subjects(sources)]
     return sorted(found, key=lambda s: (s.about, s.length, s.file, s.line, s.symbol))
 
 
@@ -80,7 +55,24 @@ def _plain_bases(symbol: Symbol) -> list[str]:
 
 
 def _of_symbol(symbol: Symbol, about: About) -> Subject:
-    return _subject(about, symbol.name, symbol, symbol.name, symbol.line)
+    return make_subject(about, symbol.name, symbol, symbol.name, symbol.line)
+
+
+def _roles(sources: Sources) -> Iterator[Subject]:
+    """Views, models, fixtures ... by the name that they are known by, with the keyword that defines them."""
+    unique = {(symbol.file, symbol.line) for symbol in public(sources)}
+    for role, symbol, name in Roles(sources).all():
+        if (symbol.file, symbol.line) in unique and len(name) >= _SHORTEST_NAME:
+            yield make_subject(role, symbol.name, symbol, name, symbol.line, word=_WORDS[symbol.kind])
+
+
+def _methods(sources: Sources) -> Iterator[Subject]:
+    """Public methods whose name nothing else has; they belong to the topic of their class."""
+    names = Counter(symbol.name for symbol in sources.symbols)
+    for symbol in sources.symbols:
+        unique = names[symbol.name] == 1 and len(symbol.name) >= _SHORTEST_NAME
+        if symbol.owner and unique and not symbol.name.startswith("_") and not symbol.owner.startswith("_"):
+            yield make_subject("method", symbol.owner, symbol, symbol.name, symbol.line, owner=symbol.owner)
 
 
 def _decorators(sources: Sources) -> Iterator[Subject]:
@@ -91,27 +83,33 @@ def _decorators(sources: Sources) -> Iterator[Subject]:
             name = text.partition("(")[0]
             if name not in seen and len(name) >= _SHORTEST_NAME:
                 seen.add(name)
-                yield _subject("decorator", f"@{name}", symbol, name, symbol.line)
+                yield make_subject("decorator", f"@{name}", symbol, name, symbol.line)
 
 
 def _modules(sources: Sources) -> Iterator[Subject]:
-    """Python files, with the number of their top-level classes and functions."""
+    """Python files, with the number of their classes, functions and methods."""
     defined: dict[str, list[Symbol]] = {}
+    methods = Counter(symbol.file for symbol in sources.symbols if symbol.owner)
     for symbol in sources.symbols:
         if symbol.owner is None:
             defined.setdefault(symbol.file, []).append(symbol)
     for file, symbols in defined.items():
         kinds = Counter(symbol.kind for symbol in symbols)
         counts = {"classes": kinds["class"], "functions": kinds["function"] + kinds["async function"]}
-        yield _subject("module", file, symbols[0], "", 1, **counts)
+        counts["methods"] = methods[file]
+        yield make_subject("module", file, symbols[0], "", 1, **counts)
 
 
 def _assets(sources: Sources) -> Iterator[Subject]:
+    """Templates, stylesheets and scripts, with the number of blocks, rules and functions in them."""
     names = Counter(PurePosixPath(asset.file).name for asset in sources.assets)
+    parts = Counter((part.file, part.kind) for part in sources.parts)
     for asset in sources.assets:
-        yield _subject(asset.kind, asset.file, asset, "", 1)
+        blocks, rules = parts[asset.file, "block"], parts[asset.file, "css rule"]
+        functions = parts[asset.file, "script function"]
+        yield make_subject(asset.kind, asset.file, asset, "", 1, blocks=blocks, rules=rules, functions=functions)
         if names[PurePosixPath(asset.file).name] == 1:
-            yield _subject("asset", asset.file, asset, "", 1)
+            yield make_subject("asset", asset.file, asset, "", 1)
 
 
 def _folders(sources: Sources) -> Iterator[Subject]:
@@ -128,27 +126,4 @@ def _folders(sources: Sources) -> Iterator[Subject]:
             if parent != "." and (about, parent) not in seen:
                 seen.add((about, parent))
                 placed = origin.model_copy(update={"file": parent})
-                yield _subject(about, parent, placed, "", 1)
-
-
-def _subject(about: About, group: str, origin: Symbol | Asset, name: str, line: int, **counts: int) -> Subject:
-    path = PurePosixPath(origin.file)
-    fields = {
-        "name": name,
-        "file": origin.file,
-        "line": line,
-        "top": path.parts[0],
-        "dist": origin.distribution,
-        "base": path.name,
-        "one": 1,
-    }
-    return Subject(
-        about=about,
-        group=group,
-        fields=fields | counts,
-        distribution=origin.distribution,
-        version=origin.version,
-        file=origin.file,
-        line=line,
-        symbol=name or origin.file,
-    )
+                yield make_subject(about, parent, placed, "", 1)

@@ -51,6 +51,7 @@ class SourceTree:
         self._known = frozenset(self.files)
         self._texts: dict[str, str] = {}
         self._lines: dict[str, list[str]] = {}
+        self._holding: dict[str, frozenset[str]] = {}
 
     def locate(self, path: str) -> str:
         """The tree's own spelling of a path; ``.`` is the root.
@@ -96,13 +97,20 @@ class SourceTree:
         words = re.findall(r"\w+", text)
         if not words:
             return self._known
-        longest, files = max(words, key=len), set[str]()
+        longest = max(words, key=len)
+        if longest not in self._holding:
+            self._holding[longest] = self._with_word(longest)
+        return self._holding[longest]
+
+    def _with_word(self, part: str) -> frozenset[str]:
+        """The files of every word that holds ``part``."""
+        files = set[str]()
         by_word, vocabulary = self._words
-        at = vocabulary.find(longest)
+        at = vocabulary.find(part)
         while at >= 0:
             end = vocabulary.index("\n", at)
             files |= by_word[vocabulary[vocabulary.rindex("\n", 0, at) + 1 : end]]
-            at = vocabulary.find(longest, end)
+            at = vocabulary.find(part, end)
         return frozenset(files)
 
     @cached_property

@@ -50,11 +50,17 @@ ORDER = [
     "harness.dividing",
     "harness.leakage",
     "harness.claims",
+    "harness.symbols",
+    "harness.python_index",
+    "harness.asset_index",
     "harness.sources",
+    "harness.roles",
     "harness.phrasings",
+    "harness.subject",
+    "harness.part_subjects",
     "harness.subjects",
-    "harness.mining",
     "harness.direct",
+    "harness.mining",
     "harness.corpus",
     "harness.selection",
     "harness.ladder",
@@ -233,7 +239,7 @@ def test_judging_knows_no_files_and_no_clock() -> None:
 )
 def test_help_and_collection_do_not_import_mlx(code: str) -> None:
     """They answer at once, on any machine."""
-    ask = "print([name for name in ('mlx', 'mlx_lm', 'transformers', 'scipy') if name in sys.modules])"
+    ask = "print([name for name in ('mlx', 'mlx_lm', 'transformers', 'scipy', 'tree_sitter') if name in sys.modules])"
     assert after_running(code + ask) == "[]"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness import sources
 from harness.errors import InvalidInput
-from harness.sources import Distribution, Symbol
+from harness.symbols import Distribution, Symbol
 from harness.tree import SourceTree
 
 CODE = '''
@@ -30,7 +30,7 @@ def indexed(tmp_path: Path) -> sources.Sources:
         "shop/tests/test_box.py": "class BoxTest: ...\n",
         "shop/test_more.py": "class More: ...\n",
         "shop/broken.py": "def (:\n",
-        "shop/templates/base.html": "<p>\n",
+        "shop/templates/base.html": "<p>{% block body %}{% endblock %}\n",
         "shop/static/site.css": "p {}\n",
         "shop/static/site.min.js": "x\n",
         "shop/static/site.js": "x\n",
@@ -81,6 +81,12 @@ def test_templates_styles_and_scripts_are_indexed_by_path(indexed: sources.Sourc
     ]
 
 
+def test_parts_are_those_of_indexed_files(indexed: sources.Sources) -> None:
+    """Each with its place; a minified script has none."""
+    found = [(part.kind, part.name, part.file) for part in indexed.parts]
+    assert found == [("css rule", "p", "shop/static/site.css"), ("block", "body", "shop/templates/base.html")]
+
+
 def test_a_missing_distribution_is_named_with_the_way_to_install_it() -> None:
     """The first one that is missing stops the build."""
     with pytest.raises(InvalidInput, match="No-Such-Thing is not installed. Run: uv pip install No-Such-Thing"):
@@ -99,3 +105,10 @@ def test_an_installed_distribution_brings_its_version_and_packages() -> None:
     assert found.distributions[0].packages == ("flask",)
     assert found.distributions[0].version.count(".") >= 1
     assert any(s.name == "Blueprint" and s.file == "flask/blueprints.py" for s in found.symbols)
+
+
+def test_a_distribution_of_several_packages_brings_them_all() -> None:
+    """pytest's code is in _pytest."""
+    found = sources.read(["pytest"])
+    assert {"_pytest", "pytest"} <= set(found.distributions[0].packages)
+    assert any(s.name == "MonkeyPatch" and s.file == "_pytest/monkeypatch.py" for s in found.symbols)
