@@ -142,7 +142,10 @@ def grep(arguments: list[str], tree: SourceTree) -> list[str]:
     located = [tree.locate(path) for path in paths or ["."]]
     files = _grep_files(located, [value for flag, value in options if flag == "--include"], recursive, tree)
     named = "-H" in flags or ("-h" not in flags and (len(located) > 1 or not tree.is_file(located[0])))
-    return list(_report(files, _matcher(pattern, tree), flags, named))
+    candidates = tree.may_hold(pattern.needle() or "")
+    if "-c" not in flags:  # which counts the files without a match as well
+        files = [path for path in files if path in candidates]
+    return list(_report(files, _matcher(pattern, tree, candidates), flags, named))
 
 
 def _grep_files(located: list[str], globs: list[str], recursive: bool, tree: SourceTree) -> list[str]:
@@ -155,10 +158,9 @@ def _grep_files(located: list[str], globs: list[str], recursive: bool, tree: Sou
     return files
 
 
-def _matcher(pattern: Pattern, tree: SourceTree) -> Callable[[str], list[tuple[int, str]]]:
+def _matcher(pattern: Pattern, tree: SourceTree, candidates: frozenset[str]) -> Callable[[str], list[tuple[int, str]]]:
     """A function that gives the matching lines of a file, numbered from 1."""
     needle, is_needle, regex = pattern.needle(), pattern.is_needle(), pattern.regex()
-    candidates = tree.may_hold(needle or "")
 
     def matches(path: str) -> list[tuple[int, str]]:
         # A line that matches also matches inside the whole text, so most files need no splitting.
