@@ -1,7 +1,6 @@
 """What a person sees of the outside benchmark: a table in the terminal, ``bfcl.md``; and ``bfcl.json`` with all."""
 
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 from harness import cells
 from harness.atomic import write_text
 from harness.bfcl_run import Figures, Report
+from harness.templating import html_template
 from harness.visible import one_line, visible
 
 NOTE = (
@@ -25,7 +25,6 @@ RULES = (
     "that is needed, no other, and each value among those that the benchmark accepts.",
     "Intervals are two-sided 95 % Clopper-Pearson. Seconds are those of asking, when the replies were made.",
 )
-_TEMPLATES = Path(__file__).parent / "templates"
 _EXCERPT = 160
 
 
@@ -37,20 +36,10 @@ def save(report: Report, folder: Path) -> None:
 
 def markdown(report: Report) -> str:
     """The report as Markdown: figures, kinds of misses, every miss with the beginning of its reply, environment."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only a finished run needs it
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     misses = [
         (item.id, one_line(item.reason, 200), one_line(item.reply, _EXCERPT)) for item in report.items if item.reason
     ]
-    return environment.get_template("bfcl.md.j2").render(
+    return html_template("bfcl.md.j2").render(  # its texts stand in <pre>, as HTML
         report=report, note=NOTE, rules=RULES, rows=[_cells(found) for found in report.figures], misses=misses
     )
 
@@ -83,8 +72,3 @@ def _cells(found: Figures) -> tuple[str, ...]:
         matched,
         f"{found.seconds:.1f}",
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Every plain string is made visible before it is escaped: replies are a model's."""
-    return visible(value) if type(value) is str else value
