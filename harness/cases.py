@@ -23,7 +23,8 @@ class Case(Frozen):
     ``tools`` are the schemas that the conversation tells of; None is the profile's.
     ``group`` is the topic or symbol that the prompt is about and ``phrasing`` the template it was made from, if any:
     prompts that share one of them are no independent evidence. ``category`` is what makes a probe hard;
-    ``unseen`` says that no training query has this phrasing.
+    ``unseen`` says that no training query has this phrasing. ``max_tokens`` is how far its reply is read;
+    None is as far as the profile's replies are.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Case(Frozen):
     phrasing: str = ""
     category: str = ""
     unseen: bool = False
+    max_tokens: int | None = None
 
 
 class Query(Frozen):
@@ -120,13 +122,15 @@ def probe_cases(located: Located, tools: Tools) -> list[Case]:
     Raises:
         InvalidInput: no such file, a malformed line, or an id used twice.
     """
-    name = located.profile.queries.probes
-    if name is None:
+    queries = located.profile.queries
+    if queries.probes is None:
         return []
-    return [
-        _asked(located, tools, "probe", probe, group=probe.id.removesuffix(f"-{probe.label}"), category=probe.category)
-        for probe in _read_queries(find_case_file(located, name), Probe)
-    ]
+    asked = []
+    for probe in _read_queries(find_case_file(located, queries.probes), Probe):
+        group = probe.id.removesuffix(f"-{probe.label}")
+        case = _asked(located, tools, "probe", probe, group=group, category=probe.category)
+        asked.append(case.model_copy(update={"max_tokens": queries.probe_tokens}))
+    return asked
 
 
 def _read_queries(path: Path, kind: type[Q]) -> list[Q]:

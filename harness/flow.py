@@ -175,7 +175,7 @@ class Flow:
             rows, valid = (read_split(base, corpus / f"{split}.jsonl", prompting) for split in ("train", "valid"))
             train_adapter(base, training, rung, rows, valid, out)
 
-        return Step("adapter", 5, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
+        return Step("adapter", 6, self._training_inputs() | {"probe": self.probe.key}, make, resumable=True)
 
     def _training_inputs(self) -> dict:
         assert self.profile.training is not None
@@ -289,7 +289,7 @@ class Flow:
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 4, inputs, make, note=variant.name)
+        return Step("replies", 5, inputs, make, note=variant.name)
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""

@@ -108,8 +108,9 @@ def probes(evidence: Evidence) -> Verdict:
     if found.measured is None:
         return found
     replies = [reply for reply in evidence.replies if reply.suite == "probe"]
-    endless = sum(not _ended(reply) for reply in replies)
-    told = f"{in_words(confusion(replies))}; {endless} did not end at the stop sequence"
+    endless, cut = sum(not _ended(reply) for reply in replies), evidence.of("probe", 1)[0].max_tokens
+    ends = f"{endless} read to their first {cut} tokens" if cut else f"{endless} did not end at the stop sequence"
+    told = f"{in_words(confusion(replies))}; {ends}"
     if limit is not None:
         return found.model_copy(update={"detail": f"{found.detail}; {told}"})
     share = found.detail.partition(", at least")[0]

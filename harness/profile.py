@@ -169,10 +169,15 @@ class ReadyModel(Frozen):
 
 
 class Queries(Frozen):
-    """The hand-written queries, JSONL below ``data/cases/`` or beside the profile; no ``probes``, no hard probes."""
+    """The hand-written queries, JSONL below ``data/cases/`` or beside the profile; no ``probes``, no hard probes.
+
+    ``probe_tokens`` is how far replies to probes are read where that is less than ``prompting.max_tokens``: one that
+    opens a call by then counts as a call. It saves slow machines most of the time that probes take.
+    """
 
     canonical: str = "canonical.jsonl"
     probes: str | None = None
+    probe_tokens: PositiveInt | None = None
     second_turns: PositiveInt = 16
 
 

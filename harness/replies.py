@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from harness.cases import Case
-from harness.formats import Call, Failure, Tools, parse_reply, render_call
+from harness.formats import Call, Failure, Parsed, Tools, opening, parse_reply, render_call
 from harness.profile import Prompting
 from harness.record import Finish, Reply
 from harness.schemas import parameters
@@ -17,7 +17,8 @@ def read_reply(
     """A reply as it is recorded: raw text, parsed calls, the failure by name, and what it decided.
 
     Calls are checked against the case's own tools where it has any, else against ``tools``. Text from a stop
-    sequence on that came as ordinary tokens is cut off and kept in ``after_stop``.
+    sequence on that came as ordinary tokens is cut off and kept in ``after_stop``. Where the case itself limits the
+    reply, one that was cut there and opens a call has decided to call.
     """
     spilled = ""
     for stop in prompting.stop_sequences:
@@ -27,12 +28,15 @@ def read_reply(
     known = list(case.tools) if case.tools else tools
     parsed = parse_reply(text, prompting.format, known, finished=finish == "stop" or bool(spilled))
     decision = "empty" if parsed.decision == "answer" and not text.strip() else parsed.decision
+    was_cut = case.max_tokens is not None and finish == "length" and not spilled
+    if was_cut and parsed.failure == "truncated" and text.lstrip().startswith(opening(prompting.format)):
+        parsed, decision = Parsed(), "call"
     failure: tuple[Failure, str] | None = None
     if parsed.failure:
         failure = parsed.failure, parsed.detail
-    elif case.label == "tool" and not parsed.calls:
+    elif case.label == "tool" and decision != "call":
         failure = "no call", "nothing was said" if decision == "empty" else "it answers where a tool is to be called"
-    elif spilled or finish == "length":
+    elif spilled or (finish == "length" and not was_cut):
         failure = "ran past stop", "it writes on after one" if spilled else f"none in {len(tokens)} tokens"
     return Reply(
         case=case.id,

@@ -35,11 +35,10 @@ def evaluate(
     stops = stop_ids(tokenizer, prompting.stop_sequences)
     replies = []
     prompts = [case_tokens(tokenizer, case, tools, prompting) for case in cases]
+    limits = [min(case.max_tokens or prompting.max_tokens, prompting.max_tokens) for case in cases]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("replies", total=len(cases))
-        answers = greedy(
-            model, tokenizer, prompts, stops, prompting.max_tokens, progress=lambda n: bar.advance(task, n)
-        )
+        answers = greedy(model, tokenizer, prompts, stops, limits, progress=lambda n: bar.advance(task, n))
     for case, prompt, answer in zip(cases, prompts, answers, strict=True):
         text = tokenizer.decode(list(answer.tokens))
         replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))

@@ -37,17 +37,18 @@ def greedy(
     tokenizer: TokenizerWrapper,
     prompts: Sequence[Sequence[int]],
     stops: set[int],
-    max_tokens: int,
+    max_tokens: int | Sequence[int],
     batch_size: int = 96,
     progress: Progress = lambda _: None,
 ) -> list[Generated]:
-    """One greedy reply for each prompt, in the order of the prompts.
+    """One greedy reply for each prompt, in the order of the prompts, of at most ``max_tokens`` (each, or in order).
 
     Models whose cache cannot be batched are answered one prompt at a time.
     """
+    limits = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
     if not all(type(cache) is KVCache for cache in make_prompt_cache(model)):
-        return [_one(model, tokenizer, prompt, stops, max_tokens, progress) for prompt in prompts]
-    writing = _Batch(model, [list(prompt) for prompt in prompts], stops, max_tokens)
+        return [_one(model, tokenizer, p, stops, n, progress) for p, n in zip(prompts, limits, strict=True)]
+    writing = _Batch(model, [list(prompt) for prompt in prompts], stops, limits)
     while writing.goes_on():
         progress(writing.step(batch_size))
     return writing.replies()
@@ -80,8 +81,8 @@ class _Batch:
     sixth of the batch is finished or their places are wanted.
     """
 
-    def __init__(self, model: nn.Module, prompts: list[list[int]], stops: set[int], max_tokens: int) -> None:
-        self._model, self._prompts, self._stops, self._max = model, prompts, stops, max_tokens
+    def __init__(self, model: nn.Module, prompts: list[list[int]], stops: set[int], limits: list[int]) -> None:
+        self._model, self._prompts, self._stops, self._limits = model, prompts, stops, limits
         self._waiting = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
         self._shared = shared_prefix(prompts) if prompts else 0
         self._prefix = _read_prefix(model, prompts[0][: self._shared]) if prompts else []
@@ -123,7 +124,7 @@ class _Batch:
             self._ended.add(row)
             return
         self._written[row].append(token)
-        if len(self._written[row]) == self._max:
+        if len(self._written[row]) == self._limits[row]:
             self._ended.add(row)
 
     def _drop_ended(self) -> None:

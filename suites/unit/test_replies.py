@@ -135,3 +135,14 @@ def test_a_call_cut_by_the_token_limit_is_truncated() -> None:
     assert (reply.decision, reply.correct) == ("malformed", False)
     assert reply.failure is not None
     assert reply.failure.startswith("truncated")
+
+
+@pytest.mark.parametrize(("text", "decision"), [('```json\n{"name": "run_c', "call"), ("A decorator is a", "answer")])
+def test_a_probe_cut_at_its_own_limit_is_decided_by_how_it_opens(text: str, decision: str) -> None:
+    """It is read no further; the same text cut at the profile's limit is a truncated call."""
+    probe = CASES[0].model_copy(update={"suite": "probe", "max_tokens": 2})
+    assert probe.label == "tool"
+    found = read(text, "length", probe)
+    assert found.decision == decision
+    assert (found.failure is None) == (decision == "call")
+    assert read(text, "length").decision == ("malformed" if decision == "call" else "answer")
