@@ -52,13 +52,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def measured(verdict: Verdict) -> str:
+    """The measured value of a verdict; empty where its gate does not apply."""
+    if verdict.measured is None:
+        return NOT_MEASURED if verdict.status == "missing" else ""
+    return _quantity(verdict.measured, verdict.unit)
+
+
 def against_limit(verdict: Verdict) -> str:
     """Measured value, limit, interval or bound, and samples of a verdict, as far as it has them."""
-    if verdict.measured is None:
-        measured = NOT_MEASURED if verdict.status == "missing" else ""
-    else:
-        measured = _quantity(verdict.measured, verdict.unit)
-    parts = [measured] if measured else []
+    parts = [found] if (found := measured(verdict)) else []
     if verdict.limit is not None:
         parts.append(f"limit {_quantity(verdict.limit, verdict.unit)}")
     if verdict.interval:

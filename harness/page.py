@@ -50,6 +50,7 @@ def html(record: RunRecord) -> str:
         rows=found,
         columns=cells.COLUMNS,
         against_limit=cells.against_limit,
+        measured=cells.measured,
         size=cells.size,
         number=cells.number,
         failures=worst_first(verdict for verdict in record.verdicts if is_failure(verdict)),
