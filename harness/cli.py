@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, WIDTHS
+from harness.profile import RECIPES, ROOT, WIDTHS
 
 BUILD = ROOT / "build"
 REPORTS = ROOT / "reports" / "latest"
@@ -43,9 +43,11 @@ def parser() -> argparse.ArgumentParser:
     compare = add("compare", help="set two runs side by side")
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
     bench = add("bench", help="measure ours against stock mlx-lm in one run")
-    bench.add_argument("what", choices=("train",))
-    bench.add_argument("--profile", default="smollm2", help="whose base, rows and LoRA settings (smollm2)")
-    bench.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    bench.add_argument("what", choices=("train", "fuse"))
+    bench.add_argument("--profile", default="smollm2", help="train: whose base, rows, LoRA settings (smollm2)")
+    bench.add_argument("--rounds", type=int, help="interleaved rounds (train 5, fuse 3)")
+    bench.add_argument("--parameters", type=float, default=1.3e9, help="fuse: size of the synthetic model (1.3e9)")
+    bench.add_argument("--recipe", choices=(*RECIPES, "both"), default="both", help="fuse: which of ours (both)")
     bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     return top
 
