@@ -86,6 +86,7 @@ class _Fused:
     config: Config
     sources: dict[str, Source]
     kept: Modules
+    kept_sources: dict[str, Source]
     adapted: frozenset[str]
     quantised: bool
 
@@ -117,7 +118,12 @@ def _fuse_lazily(base: Path, adapter: Path) -> _Fused:
     shipped = {path: module for path, module in coded.items() if path.rpartition(".")[0] not in layers}
     sources = _sources(model, layers, shipped)
     kept = {path: module for path, module in shipped.items() if path not in adapted}
-    return _Fused(model, config, sources, kept, adapted, bool(coded))
+    kept_sources: dict[str, Source] = {
+        f"{path}.{leaf}": Whole(array)
+        for path, m in kept.items()
+        for leaf, array in named_arrays(m.parameters()).items()
+    }
+    return _Fused(model, config, sources, kept, kept_sources, adapted, bool(coded))
 
 
 def _check_dora(adapter: Path, layers: Modules) -> None:
@@ -174,9 +180,7 @@ def _as(fused: _Fused, target: Target) -> Plan:
         config = _quantise_lazily(fused, target, config, preserving=preserving)
         ways = {p: _way(m) for p, m in _leaves(model).items() if "scales" in m and p not in kept}
     arrays = named_arrays(model.parameters())
-    for name, array in arrays.items():
-        if name.rpartition(".")[0] in kept:
-            sources[name] = Whole(array)
+    sources |= fused.kept_sources if preserving else {}
     return Plan(
         shapes=[Shape(name, tuple(a.shape), a.dtype, a.nbytes) for name, a in arrays.items()],
         writes=[
