@@ -23,7 +23,7 @@ from harness.errors import InvalidInput
 from harness.frozen import Frozen
 from harness.machine import GB, disk_free_gb
 from harness.profile import ROOT, Recipe
-from harness.store import Step, Store, size_on_disk
+from harness.store import PARTIAL, Step, Store, size_on_disk
 from harness.synthetic import layers_of
 
 BITS = (4, 5, 6, 8)
@@ -104,7 +104,9 @@ def _synthetic(store: Store, parameters: float) -> Step:
 
 def _measure(side: str, model: Path, root: Path) -> Cost:
     """Run one side into a folder of its own, which is deleted afterwards."""
-    out = Path(tempfile.mkdtemp(prefix=".bench-", dir=root))
+    partial = root / PARTIAL  # where `artefacts prune` finds it should this process be killed
+    partial.mkdir(parents=True, exist_ok=True)
+    out = Path(tempfile.mkdtemp(prefix="bench-", dir=partial))
     started = time.perf_counter()
     try:
         peak = max(_run(command) for command in _commands(side, model, out))

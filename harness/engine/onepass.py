@@ -24,6 +24,8 @@ from harness.progress import Amount
 
 BLOCK = 1 << 20  # weights: a block in float32 and its codes stay in a core's cache and below the allocator's mmap
 
+MOST_STREAMS = 8  # blocks under way are what peak memory consists of; more cores wait for the disk
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -74,7 +76,7 @@ def _jobs(plans: Sequence[Plan]) -> deque[_Job]:
 def _pipelined(jobs: deque[_Job], block: int) -> Iterator[tuple[list[_Piece], int]]:
     """The finished pieces of block after block, and how many weights the block had."""
     device = mx.default_device()
-    count = 1 if has_fast_quantised_kernels() else max(2, this_machine().cores)
+    count = 1 if has_fast_quantised_kernels() else min(MOST_STREAMS, max(2, this_machine().cores))
     streams = [mx.new_stream(device) for _ in range(count)]
     under_way: deque[tuple[list[_Piece], int]] = deque()
     number = 0

@@ -60,6 +60,7 @@ ORDER = [
     "harness.engine.probe",
     "harness.engine.kernels",
     "harness.engine.weights",
+    "harness.engine.merge",
     "harness.engine.recipe",
     "harness.engine.shards",
     "harness.engine.onepass",

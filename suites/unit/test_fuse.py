@@ -141,6 +141,23 @@ def test_dora_gives_the_tensors_of_stock(tokenizer: Path, tmp_path: Path, monkey
     assert_same(ours, stock_quantised(floats, wanted, tmp_path / "stock"))
 
 
+def test_full_fine_tuning_gives_the_tensors_of_stock(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an adapter folder holds whole weights in place of deltas."""
+    import mlx.core as mx
+
+    base = model_folder(tmp_path / "base", tokenizer, TIED)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    name = "model.layers.1.mlp.up_proj.weight"
+    mx.save_safetensors(str(adapter / "adapters.safetensors"), {name: mx.random.normal((192, 128))})
+    (adapter / "adapter_config.json").write_text('{"fine_tune_type": "full", "num_layers": 1}')
+    (ours,) = fused(base, adapter, [target(4, 64)], tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours, stock_quantised(floats, target(4, 64), tmp_path / "stock"))
+
+
 def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Path) -> None:
     """mlx-lm takes the norms of its codes there."""
     base = model_folder(tmp_path / "base", tokenizer, TIED, group_size=64, bits=4)
@@ -227,6 +244,24 @@ def test_a_base_that_quantises_activations_is_refused(moe: tuple[Path, Path], tm
     (base / "config.json").write_text(json.dumps(config))
     with pytest.raises(InvalidInput, match="quantize_activations|cannot load"):
         fused(base, moe[1], [target(4)], tmp_path / "ours")
+
+
+@pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
+def test_an_expert_stack_with_a_tensor_scale_is_only_preserved(recipe: str, tokenizer: Path, tmp_path: Path) -> None:
+    """mlx-lm dequantises nvfp4 stacks without their tensor scale; kept codes take it along."""
+    from mlx_lm import load
+
+    nvfp4 = {"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": True}
+    base = model_folder(tmp_path / "base", tokenizer, MOE, **nvfp4)
+    adapter = adapter_folder(tmp_path / "adapter", base, keys=["self_attn.q_proj"])
+    if recipe == "mlx-lm":
+        with pytest.raises(InvalidInput, match="switch_mlp.* cannot dequantise SwitchLinear. Use recipe preserve"):
+            fused(base, adapter, [target(4, 64, recipe)], tmp_path / "ours")
+        return
+    (ours,) = fused(base, adapter, [target(4, 64, recipe)], tmp_path / "ours")
+    scale = "model.layers.1.mlp.switch_mlp.up_proj.global_scale"
+    assert tensors(ours)[scale].tolist() == tensors(base)[scale].tolist()
+    load(str(ours))
 
 
 def test_a_group_size_that_the_router_cannot_have_is_refused(tokenizer: Path, tmp_path: Path) -> None:
