@@ -251,7 +251,7 @@ def test_an_expert_stack_with_a_tensor_scale_is_only_preserved(recipe: str, toke
     """mlx-lm dequantises nvfp4 stacks without their tensor scale; kept codes take it along."""
     from mlx_lm import load
 
-    nvfp4 = {"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": True}
+    nvfp4: dict[str, Any] = {"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": True}
     base = model_folder(tmp_path / "base", tokenizer, MOE, **nvfp4)
     adapter = adapter_folder(tmp_path / "adapter", base, keys=["self_attn.q_proj"])
     if recipe == "mlx-lm":
