@@ -65,7 +65,7 @@ def phase8(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure ours against stock mlx-lm in one run: nox -s bench -- train."""
+    """Measure ours against stock mlx-lm in one run: nox -s bench -- train, or -- fuse."""
     harness(session, "bench")
 
 

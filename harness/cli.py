@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from harness.errors import InvalidInput
-from harness.profile import DEFAULT, ROOT, WIDTHS, Format
+from harness.profile import DEFAULT, RECIPES, ROOT, WIDTHS, Format
 
 BUILD = ROOT / "build"
 REPORTS = ROOT / "reports" / "latest"
@@ -52,9 +52,11 @@ def parser() -> argparse.ArgumentParser:
     compare = add("compare", help="set two runs side by side")
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
     bench = add("bench", help="measure ours against stock mlx-lm in one run")
-    bench.add_argument("what", choices=("train",))
-    bench.add_argument("--profile", default="smollm2", help="whose base, rows and LoRA settings (smollm2)")
-    bench.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    bench.add_argument("what", choices=("train", "fuse"))
+    bench.add_argument("--profile", default="smollm2", help="train: whose base, rows, LoRA settings (smollm2)")
+    bench.add_argument("--rounds", type=int, help="interleaved rounds (train 5, fuse 3)")
+    bench.add_argument("--parameters", type=float, default=1.3e9, help="fuse: size of the synthetic model (1.3e9)")
+    bench.add_argument("--recipe", choices=(*RECIPES, "both"), default="both", help="fuse: which of ours (both)")
     bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     outside = add("bfcl", help="score a variant on the items of bfcl-eval, gate nothing")
     outside.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")

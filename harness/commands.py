@@ -17,7 +17,7 @@ from harness.flow import Flow, Source
 from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
-from harness.store import Store, read_manifest, size_on_disk
+from harness.store import Step, Store, read_manifest, size_on_disk
 
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
 _CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
@@ -32,7 +32,11 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
-    for source in flow.steps(options.variant):
+    steps = flow.steps(options.variant)
+    widths = [step for step in steps if isinstance(step, Step) and step.stage == "fused"]
+    for source in steps:
+        if source in widths:
+            flow.fused_together(widths)
         if isinstance(source, External) or source.stage != "replies" or flow.store.find(source):
             _ensure(flow, source)
     ask(flow, flow.named(options.variant), options.build)
@@ -137,6 +141,7 @@ def fuse(options: argparse.Namespace) -> int:
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE) else 2
     plan.require_machine(flow)
+    flow.fused_together(steps)
     for step in steps:
         _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)
     return 0
@@ -204,13 +209,19 @@ def compare(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Measure ours against stock mlx-lm."""
-    if options.rounds < 2:
-        raise InvalidInput(f"--rounds is {options.rounds}; an interval needs at least 2")
+    rounds = options.rounds if options.rounds is not None else {"train": 5, "fuse": 3}[options.what]
+    if rounds < 2:
+        raise InvalidInput(f"--rounds is {rounds}; an interval needs at least 2")
+    if options.what == "fuse":
+        from harness.bench_fuse import bench_fuse
+
+        recipes = profile.RECIPES if options.recipe == "both" else (options.recipe,)
+        return bench_fuse(_store(options), options.parameters, rounds, recipes, _CONSOLE)
     flow = _trainable(options)
     plan.require_machine(flow)
     from harness.bench import bench_train
 
-    return bench_train(flow, options.rounds, _CONSOLE)
+    return bench_train(flow, rounds, _CONSOLE)
 
 
 def bfcl(options: argparse.Namespace) -> int:
@@ -229,8 +240,11 @@ def bfcl(options: argparse.Namespace) -> int:
 
 
 def _flow(options: argparse.Namespace) -> Flow:
-    store = Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
-    return Flow(profile.load(options.profile or profile.DEFAULT), store)
+    return Flow(profile.load(options.profile or profile.DEFAULT), _store(options))
+
+
+def _store(options: argparse.Namespace) -> Store:
+    return Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from harness.corpus_stage import build_corpus, build_pool, corpus_inputs, pool_i
 from harness.errors import InvalidInput
 from harness.external import External, external_folder
 from harness.formats import Tools
+from harness.fusing import Target
 from harness.machine import numeric_environment
 from harness.profile import GgufBase, Located, MinedCorpus, PocketBase, Profile, Role, canonical_name
 from harness.record import ProbeRecord, Reply, TrainingRecord
@@ -199,14 +200,15 @@ class Flow:
             listed = ", ".join(map(str, allowed)) or "none"
             raise InvalidInput(f"{self.located.path}: width {bits} is not in fuse.widths: {listed}. Add it there.")
 
-        def make(out: Path) -> None:
-            from harness.engine.fuse import fuse as fuse_adapter
+        wanted = Target(bits=bits, group_size=fuse.group_size, recipe=fuse.recipe)
 
-            fuse_adapter(self.path(self.base), self.path(self.adapter), bits, fuse.group_size, out)
+        def make(out: Path) -> None:
+            self._fuse([(wanted, out)])
 
         inputs = {
             "bits": bits,
             "group_size": fuse.group_size,
+            "recipe": fuse.recipe,
             "base": self.base.key,
             "adapter": self.adapter.key,
             "environment": numeric_environment(),
@@ -215,12 +217,25 @@ class Flow:
         per_weight = 16.0 if bits is None else bits + 32 / fuse.group_size
         return Step(
             "fused",
-            1,
+            2,
             inputs,
             make,
             disk_gb=free_gb_needed(parameters, per_weight),
             note=f"{bits} bits" if bits else "float",
         )
+
+    def fused_together(self, steps: Sequence[Step]) -> list[Path]:
+        """The folders of several ``fused`` steps; those that are missing are built in one pass over the base."""
+
+        def make(outs: Sequence[tuple[Step, Path]]) -> None:
+            self._fuse([(Target(**{k: step.inputs[k] for k in Target.model_fields}), out) for step, out in outs])
+
+        return self.store.ensure_all(steps, make)
+
+    def _fuse(self, wanted: Sequence[tuple[Target, Path]]) -> None:
+        from harness.engine.fuse import fuse as fuse_adapter
+
+        fuse_adapter(self.path(self.base), self.path(self.adapter), wanted)
 
     def variants(self) -> list[Variant]:
         """Every variant of the profile, in the order of the flow."""

@@ -15,8 +15,10 @@ PROFILES = ROOT / "data" / "profiles"
 DEFAULT = "smollm2"
 
 WIDTHS = (2, 3, 4, 5, 6, 8)
+RECIPES: tuple["Recipe", ...] = ("mlx-lm", "preserve")
 Width = Literal[2, 3, 4, 5, 6, 8]
 GroupSize = Literal[32, 64, 128]
+Recipe = Literal["mlx-lm", "preserve"]
 Role = Literal["production", "candidate", "control"]
 Format = Literal["fenced", "hermes", "qwen3-coder"]
 ChanceGate = Literal["decode ratio", "accuracy vs adapter"]
@@ -153,10 +155,15 @@ class ReadyAdapter(Frozen):
 
 
 class Fuse(Frozen):
-    """The widths to write, in bits per weight code."""
+    """The widths to write, in bits per weight code.
+
+    Recipe ``mlx-lm`` gives the tensors of ``mlx_lm.fuse --dequantize`` and ``mlx_lm.convert -q``;
+    ``preserve`` leaves the modules that the adapter does not touch as a quantised base has them.
+    """
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
     group_size: GroupSize
+    recipe: Recipe = "preserve"
     keep_float: bool = False
 
 

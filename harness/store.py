@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,63 @@ class Store:
         with FileLock(locks / f"{step.stage}-{step.key}.lock"):
             return self.find(step) or self._build(step)
 
-    def _build(self, step: Step) -> Path:
-        if step.disk_gb > (free := disk_free_gb(self.root)):
+    def ensure_all(self, steps: Sequence[Step], make: Callable[[list[tuple[Step, Path]]], None]) -> list[Path]:
+        """Find the artefacts of several steps, or build all that are missing with one call of ``make``.
+
+        ``make`` gets each missing step with its empty folder, in the given order, instead of the steps' own
+        functions. Locks are taken in the order of their names, so that two runs never wait for each other.
+
+        Raises:
+            InvalidInput: the disk is too small, or what ``make`` says of its input.
+        """
+        if any(self.find(step) is None for step in steps):
+            locks = self.root / ".locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as held:
+                for name in sorted({f"{step.stage}-{step.key}.lock" for step in steps}):
+                    held.enter_context(FileLock(locks / name))
+                missing = {step.key: step for step in steps if self.find(step) is None}
+                self._build_all(list(missing.values()), make)
+        return [self.path(step) for step in steps]
+
+    def _build_all(self, steps: list[Step], make: Callable[[list[tuple[Step, Path]]], None]) -> None:
+        """Build several steps at once; each is renamed on its own, so a later kill costs only those not yet."""
+        if not steps:
+            return
+        stages = ", ".join(dict.fromkeys(step.stage for step in steps))
+        self._require_disk(stages, sum(step.disk_gb for step in steps))
+        partials = []
+        for step in steps:
+            self.announce(f"building {step.stage} {step.key}")
+            partials.append(self.root / PARTIAL / f"{step.stage}-{step.key}")
+            shutil.rmtree(partials[-1], ignore_errors=True)
+            partials[-1].mkdir(parents=True)
+        started = time.monotonic()
+        try:
+            make(list(zip(steps, partials, strict=True)))
+            seconds = time.monotonic() - started
+            for step, partial in zip(steps, partials, strict=True):
+                self._finish(step, partial, seconds)
+                self.built.append(step.stage)
+        except BaseException as error:
+            for partial in partials:
+                shutil.rmtree(partial, ignore_errors=True)
+            self._explain_full_disk(stages, error)
+            raise
+
+    def _require_disk(self, stage: str, needed_gb: float) -> None:
+        if needed_gb > (free := disk_free_gb(self.root)):
             raise InvalidInput(
-                f"{step.stage}: needs {step.disk_gb:.1f} GB of disk below {self.root}, {free:.1f} GB are free. "
+                f"{stage}: needs {needed_gb:.1f} GB of disk below {self.root}, {free:.1f} GB are free. "
                 "Free space, or run `python -m harness artefacts prune`."
             )
+
+    def _explain_full_disk(self, stage: str, error: BaseException) -> None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise InvalidInput(f"{stage}: the disk below {self.root} is full. Free space and run again.") from error
+
+    def _build(self, step: Step) -> Path:
+        self._require_disk(step.stage, step.disk_gb)
         self.announce(f"building {step.stage} {step.key}")
         partial = self.root / PARTIAL / f"{step.stage}-{step.key}"
         if partial.exists() and not step.resumable:
@@ -130,10 +182,7 @@ class Store:
         except BaseException as error:
             if not step.resumable:
                 shutil.rmtree(partial, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise InvalidInput(
-                    f"{step.stage}: the disk below {self.root} is full. Free space and run again."
-                ) from error
+            self._explain_full_disk(step.stage, error)
             raise
         self.built.append(step.stage)
         return self.path(step)

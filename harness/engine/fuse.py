@@ -1,44 +1,59 @@
-"""Fuse an adapter into its base and quantise the result, through mlx-lm's functions.
+"""Fuse an adapter into its base and write the result at several widths, in one pass of bounded memory."""
 
-The way is mlx-lm's ``fuse --dequantize`` followed by ``convert -q``, without the
-float copy on disk in between.
-"""
-
-import contextlib
-import io
+import glob
+import json
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import mlx.core as mx
-from mlx.utils import tree_unflatten
-from mlx_lm.utils import dequantize_model, load_config, quantize_model, save
+from mlx_lm.utils import create_model_card, save_config
 
 from harness.engine.chat import read_tokenizer
-from harness.engine.models import attach_adapter, read_model
+from harness.engine.onepass import write_folders
+from harness.engine.recipe import Plan, plan
+from harness.fusing import Target, target
 
 
-def fuse(base: Path, adapter: Path, bits: int | None, group_size: int, out: Path) -> None:
-    """Write base + adapter at ``bits`` bits per weight code, or as floats where ``bits`` is None.
+def fuse(base: Path, adapter: Path, wanted: Sequence[tuple[Target, Path]]) -> None:
+    """Write base + adapter for each target into its folder.
+
+    ``config.json`` comes last: a folder that has none was interrupted.
 
     Args:
-        base: an mlx-lm model folder, quantised or not.
+        base: an mlx-lm model folder, quantised in any mode or not.
         adapter: an adapter folder in mlx-lm's format that fits it.
-        bits: 2, 3, 4, 5, 6 or 8; None keeps the float model, in the dtype mlx-lm keeps.
-        group_size: weights that share a scale and a bias: 32, 64 or 128.
-        out: an existing folder.
+        wanted: targets, each with an existing folder.
 
     Raises:
-        InvalidInput: base or adapter cannot be used.
+        InvalidInput: base or adapter cannot be used, or a layer cannot be fused or quantised as wanted.
     """
-    model = read_model(base)
-    attach_adapter(model, adapter)
-    config = load_config(base)
-    fused = [(name, module.fuse(dequantize=True)) for name, module in model.named_modules() if hasattr(module, "fuse")]
-    model.update_modules(tree_unflatten(fused))
-    model = dequantize_model(model)
-    for key in ("quantization", "quantization_config"):
-        config.pop(key, None)
-    with contextlib.redirect_stdout(io.StringIO()):  # mlx-lm prints the bits per weight; the report shows them
-        if bits is not None:
-            model, config = quantize_model(model, config, group_size, bits)
-        mx.eval(model.parameters())
-        save(out, str(base), model, read_tokenizer(base), config, donate_model=True)
+    tokenizer = read_tokenizer(base)
+    plans = plan(base, adapter, [target for target, _ in wanted])
+    folders = [folder for _, folder in wanted]
+    write_folders(plans, folders)
+    for made, folder in zip(plans, folders, strict=True):
+        tokenizer.save_pretrained(folder)
+        _finish(made, base, folder)
+
+
+def main() -> None:
+    """Fuse as the JSON argument says: base, adapter, and [bits, group size, recipe, folder] of each target."""
+    spec = json.loads(sys.argv[1])
+    wanted = [(target(*settings), Path(folder)) for *settings, folder in spec["targets"]]
+    for _, folder in wanted:
+        folder.mkdir(parents=True)
+    fuse(Path(spec["base"]), Path(spec["adapter"]), wanted)
+
+
+def _finish(made: Plan, base: Path, folder: Path) -> None:
+    """The files that mlx-lm copies, its model card, and the config."""
+    for pattern in ("*.py", "generation_config.json"):
+        for file in glob.glob(str(base / pattern)):
+            shutil.copy(file, folder)
+    create_model_card(folder, None)
+    save_config(made.config, folder / "config.json", keep_vision_config=made.keep_vision_config)
+
+
+if __name__ == "__main__":
+    main()

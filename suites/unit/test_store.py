@@ -222,3 +222,53 @@ def test_a_key_does_not_depend_on_the_order_of_a_dict() -> None:
     """At any depth."""
     assert digest({"a": {"x": 1, "y": 2}, "b": 3}) == digest({"b": 3, "a": {"y": 2, "x": 1}})
     assert step(inputs={"tool_share": 0.7, "seed": 8}).key == step().key
+
+
+def together(store: Store, made: list[list[str]]) -> Callable[[list[tuple[Step, Path]]], None]:
+    """What makes several steps in one go, and notes which."""
+
+    def make(outs: list[tuple[Step, Path]]) -> None:
+        made.append([step.inputs["bits"] for step, _ in outs])
+        for _, out in outs:
+            assert out.parent.parent == store.root
+            write(out)
+
+    return make
+
+
+def widths(*bits: int) -> list[Step]:
+    """Steps that one pass can make; alone they may not."""
+    return [step(refuse, inputs={"bits": width}) for width in bits]
+
+
+def test_steps_made_together_are_found_one_by_one(store: Store) -> None:
+    """Only those that are missing are made, in one call."""
+    made: list[list[str]] = []
+    store.ensure_all(widths(5), together(store, made))
+    paths = store.ensure_all(widths(8, 5, 4, 8), together(store, made))
+    assert made == [[5], [8, 4]]
+    assert paths == [store.ensure(wanted) for wanted in widths(8, 5, 4, 8)]
+    assert read_manifest(paths[2]).inputs == {"bits": 4}
+    store.ensure_all(widths(4, 5), together(store, made))
+    assert len(made) == 2
+
+
+def test_an_interrupted_pass_leaves_none_of_its_artefacts(store: Store) -> None:
+    """Not even of those that it had written to the end; what was there before stays."""
+    store.ensure_all(widths(5), together(store, []))
+
+    def stop(outs: list[tuple[Step, Path]]) -> None:
+        write(outs[0][1])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure_all(widths(4, 5, 8), stop)
+    assert [store.find(wanted) is not None for wanted in widths(4, 5, 8)] == [False, True, False]
+    assert list((store.root / ".partial").iterdir()) == []
+
+
+def test_a_pass_that_leaves_one_folder_empty_is_refused(store: Store) -> None:
+    """An artefact without files is none."""
+    with pytest.raises(InvalidInput, match="nothing was built"):
+        store.ensure_all(widths(4, 8), lambda outs: write(outs[0][1]))
+    assert store.find(widths(8)[0]) is None

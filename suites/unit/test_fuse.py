@@ -1,0 +1,339 @@
+"""Fused folders: the tensors of stock mlx-lm, in one pass, and never half of one."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InvalidInput
+from harness.fusing import Target, target
+from harness.store import Step, Store
+from suites.unit.tiny import KEYS, MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
+
+BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer for every model here."""
+    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def moe(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A 4-bit qwen3_moe and an adapter on its last layer: attention, router and experts."""
+    base = model_folder(tmp_path_factory.mktemp("moe"), tokenizer, MOE, group_size=32, bits=4)
+    return base, adapter_folder(tmp_path_factory.mktemp("adapter"), base)
+
+
+def fused(base: Path, adapter: Path, targets: Sequence[Target], out: Path) -> list[Path]:
+    """Our folders, one a target, written in one pass."""
+    from harness.engine.fuse import fuse
+
+    folders = [out / f"{number}" for number in range(len(targets))]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    fuse(base, adapter, list(zip(targets, folders, strict=True)))
+    return folders
+
+
+def stock_float(base: Path, adapter: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of ``mlx_lm.fuse --dequantize``."""
+    import importlib
+
+    arguments = ["fuse", "--model", base, "--adapter-path", adapter, "--save-path", out, "--dequantize"]
+    monkeypatch.setattr("sys.argv", [str(argument) for argument in arguments])
+    importlib.import_module("mlx_lm.fuse").main()
+    return out
+
+
+def stock_quantised(folder: Path, wanted: Target, out: Path) -> Path:
+    """The folder of ``mlx_lm.convert -q``."""
+    from mlx_lm import convert
+
+    convert(str(folder), str(out), quantize=True, q_bits=wanted.bits, q_group_size=wanted.group_size)
+    return out
+
+
+def tensors(folder: Path) -> dict[str, Any]:
+    """The arrays of all weight files that the index names."""
+    from harness.engine.arrays import load_arrays
+
+    names = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"].values()
+    return {name: a for file in sorted(set(names)) for name, a in load_arrays(folder / file).arrays.items()}
+
+
+def read(folder: Path, name: str) -> Any:
+    """A JSON file of a folder."""
+    return json.loads((folder / name).read_text())
+
+
+def assert_same(ours: Path, stock: Path) -> None:
+    """Every tensor bit by bit, config, index, and the files beside them."""
+    import mlx.core as mx
+
+    mine, theirs = tensors(ours), tensors(stock)
+    assert mine.keys() == theirs.keys()
+    for name, array in theirs.items():
+        assert (mine[name].dtype, mine[name].shape) == (array.dtype, array.shape), name
+        assert mx.array_equal(mine[name].view(mx.uint8), array.view(mx.uint8)).item(), name
+    for name in ("config.json", "model.safetensors.index.json"):
+        assert read(ours, name) == read(stock, name)
+    assert {path.name for path in ours.iterdir()} == {path.name for path in stock.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [(MOE, ()), (TIED, ("model.embed_tokens",)), (UNTIED, ("lm_head",))],
+    ids=["moe", "tied, adapted embedding", "untied, adapted head"],
+)
+def test_recipe_mlx_lm_gives_the_tensors_of_stock(
+    config: dict[str, Any], keys: tuple[str, ...], tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every width at every group size and the floats, in one pass, skipped modules and configs too."""
+    base = model_folder(tmp_path / "base", tokenizer, config, group_size=32, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base, *keys)
+    targets = [target(None, 64, "mlx-lm"), *(target(bits, group, "mlx-lm") for bits in BITS for group in GROUPS)]
+    ours = fused(base, adapter, targets, tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours[0], floats)
+    for wanted, folder in zip(targets[1:], ours[1:], strict=True):
+        assert_same(folder, stock_quantised(floats, wanted, tmp_path / f"stock-{wanted.bits}-{wanted.group_size}"))
+
+
+@pytest.mark.parametrize(
+    ("config", "quantisation"),
+    [
+        (MOE, {"group_size": 32, "bits": 4, "mode": "mxfp4"}),
+        (MOE, {"group_size": 32, "bits": 6}),
+        (MOE, {}),
+        (UNTIED | {"torch_dtype": "float16"}, {"group_size": 64, "bits": 8}),
+    ],
+    ids=["mxfp4", "6 bits", "float", "another dtype in the config"],
+)
+def test_a_base_in_any_mode_gives_the_tensors_of_stock(
+    config: dict[str, Any],
+    quantisation: dict[str, Any],
+    tokenizer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dequantised by its own mode; the config's dtype is applied between the two stock commands."""
+    base = model_folder(tmp_path / "base", tokenizer, config, **quantisation)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    wanted = target(5, 32, "mlx-lm")
+    ours = fused(base, adapter, [target(None, 64, "mlx-lm"), wanted], tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours[0], floats)
+    assert_same(ours[1], stock_quantised(floats, wanted, tmp_path / "stock"))
+
+
+def test_dora_gives_the_tensors_of_stock(tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its magnitudes are in float32, and so are the fused weights that stock makes of them."""
+    base = model_folder(tmp_path / "base", tokenizer, UNTIED, group_size=64, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base, kind="dora")
+    wanted = target(4, 64, "mlx-lm")
+    (ours,) = fused(base, adapter, [wanted], tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours, stock_quantised(floats, wanted, tmp_path / "stock"))
+
+
+def test_full_fine_tuning_gives_the_tensors_of_stock(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an adapter folder holds whole weights in place of deltas."""
+    import mlx.core as mx
+
+    base = model_folder(tmp_path / "base", tokenizer, TIED)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    name = "model.layers.1.mlp.up_proj.weight"
+    mx.save_safetensors(str(adapter / "adapters.safetensors"), {name: mx.random.normal((192, 128))})
+    (adapter / "adapter_config.json").write_text('{"fine_tune_type": "full", "num_layers": 1}')
+    (ours,) = fused(base, adapter, [target(4, 64)], tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours, stock_quantised(floats, target(4, 64), tmp_path / "stock"))
+
+
+def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Path) -> None:
+    """mlx-lm takes the norms of its codes there."""
+    base = model_folder(tmp_path / "base", tokenizer, TIED, group_size=64, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base, "model.embed_tokens", kind="dora")
+    with pytest.raises(InvalidInput, match="model.embed_tokens is DoRA on a quantised embedding"):
+        fused(base, adapter, [target(4)], tmp_path / "ours")
+
+
+def test_small_blocks_give_the_same_bytes(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """One row or one expert at a time; where blocks end changes nothing."""
+    from harness.engine.onepass import write_folders
+    from harness.engine.recipe import plan
+
+    targets = [target(5, 32, "mlx-lm"), target(4), target(None)]
+    whole = fused(*moe, targets, tmp_path / "whole")
+    pieces = [tmp_path / f"{number}" for number in range(3)]
+    for folder in pieces:
+        folder.mkdir()
+    write_folders(plan(*moe, targets), pieces, block=100)
+    for one, other in zip(whole, pieces, strict=True):
+        name = "model.safetensors"
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_module_without_delta_keeps_the_codes_of_the_base(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """At every width; a module with delta is encoded anew as recipe mlx-lm does it, and norms stay."""
+    import mlx.core as mx
+
+    shipped = tensors(moe[0])
+    for bits, ours, stock in zip(
+        (3, 8),
+        fused(*moe, [target(3, 64), target(8, 64)], tmp_path / "ours"),
+        fused(*moe, [target(3, 64, "mlx-lm"), target(8, 64, "mlx-lm")], tmp_path / "stock"),
+        strict=True,
+    ):
+        mine, theirs = tensors(ours), tensors(stock)
+        adapted = {name for name in mine if name.rsplit(".", 1)[0] in {f"model.layers.1.{key}" for key in KEYS}}
+        assert len({name.rsplit(".", 1)[0] for name in adapted}) == 5
+        for name, array in mine.items():
+            expected = theirs[name] if name in adapted else shipped[name]
+            assert mx.array_equal(array.view(mx.uint8), expected.view(mx.uint8)).item(), name
+        assert mine.keys() - adapted == {
+            n for n in shipped if n.rsplit(".", 1)[0] not in {a.rsplit(".", 1)[0] for a in adapted}
+        }
+        quantization = read(ours, "config.json")["quantization"]
+        assert (quantization["bits"], quantization["group_size"]) == (bits, 64)
+        assert quantization["model.embed_tokens"] == {"group_size": 32, "bits": 4, "mode": "affine"}
+        assert "model.layers.1.self_attn.q_proj" not in quantization
+
+
+def test_a_float_module_without_delta_stays_float_in_a_quantised_base(tokenizer: Path, tmp_path: Path) -> None:
+    """Its makers left it so; recipe mlx-lm quantises it."""
+    base = model_folder(tmp_path / "base", tokenizer, MOE, group_size=64, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    ours, stock = fused(base, adapter, [target(4, 32), target(4, 32, "mlx-lm")], tmp_path / "ours")
+    down = "model.layers.0.mlp.switch_mlp.down_proj.scales"  # 96 inputs: no multiple of the base's group size
+    assert down not in tensors(ours)
+    assert down in tensors(stock)
+
+
+def test_preserving_a_float_base_is_recipe_mlx_lm(tokenizer: Path, tmp_path: Path) -> None:
+    """There are no codes to keep."""
+    base = model_folder(tmp_path / "base", tokenizer, TIED)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    assert_same(*fused(base, adapter, [target(4), target(4, 64, "mlx-lm")], tmp_path / "ours"))
+
+
+@pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
+def test_every_folder_loads_in_mlx_lm_and_answers(recipe: str, tokenizer: Path, tmp_path: Path) -> None:
+    """Per-module bits and groups are read from the config; in float32, the one dtype of MLX's experts on a CPU."""
+    from mlx_lm import generate, load
+
+    base = model_folder(tmp_path / "base", tokenizer, MOE, dtype="float32", group_size=32, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    for folder in fused(base, adapter, [target(bits, 64, recipe) for bits in (*BITS, None)], tmp_path / "ours"):
+        model, loaded = load(str(folder))[:2]
+        assert len(generate(model, loaded, prompt="find it", max_tokens=3)) > 0
+
+
+def test_a_base_that_quantises_activations_is_refused(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """mlx-lm leaves its layers as codes when it dequantises."""
+    base = shutil.copytree(moe[0], tmp_path / "base")
+    config = read(base, "config.json") | {"quantize_activations": True}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidInput, match="quantize_activations|cannot load"):
+        fused(base, moe[1], [target(4)], tmp_path / "ours")
+
+
+@pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
+def test_an_expert_stack_with_a_tensor_scale_is_only_preserved(recipe: str, tokenizer: Path, tmp_path: Path) -> None:
+    """mlx-lm dequantises nvfp4 stacks without their tensor scale; kept codes take it along."""
+    from mlx_lm import load
+
+    nvfp4: dict[str, Any] = {"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": True}
+    base = model_folder(tmp_path / "base", tokenizer, MOE, **nvfp4)
+    adapter = adapter_folder(tmp_path / "adapter", base, keys=["self_attn.q_proj"])
+    if recipe == "mlx-lm":
+        with pytest.raises(InvalidInput, match="switch_mlp.* cannot dequantise SwitchLinear. Use recipe preserve"):
+            fused(base, adapter, [target(4, 64, recipe)], tmp_path / "ours")
+        return
+    (ours,) = fused(base, adapter, [target(4, 64, recipe)], tmp_path / "ours")
+    scale = "model.layers.1.mlp.switch_mlp.up_proj.global_scale"
+    assert tensors(ours)[scale].tolist() == tensors(base)[scale].tolist()
+    load(str(ours))
+
+
+def test_a_group_size_that_the_router_cannot_have_is_refused(tokenizer: Path, tmp_path: Path) -> None:
+    """mlx-lm gives qwen3_moe routers groups of 64, whatever is asked for; here they have 96 inputs."""
+    config = MOE | {"hidden_size": 96, "head_dim": 32}
+    base = model_folder(tmp_path / "base", tokenizer, config)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    with pytest.raises(InvalidInput, match="4 bits at group size 32 do not fit this model"):
+        fused(base, adapter, [target(4, 32)], tmp_path / "ours")
+
+
+def steps() -> list[Step]:
+    """Two widths as artefacts."""
+    return [Step("fused", 1, {"bits": bits}, lambda _: None) for bits in (4, 8)]
+
+
+def building(moe: tuple[Path, Path]) -> Callable[[Sequence[tuple[Step, Path]]], None]:
+    """What makes all missing widths at once."""
+    from harness.engine.fuse import fuse
+
+    return lambda outs: fuse(*moe, [(target(step.inputs["bits"]), out) for step, out in outs])
+
+
+@pytest.mark.parametrize("point", [0, 1, 2, 7, 40, -1])
+def test_a_killed_pass_is_never_taken_for_complete_and_the_next_finishes(
+    point: int, moe: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the given write (-1: after the weights, before the configs), with nothing tidied up."""
+    from harness.engine import fuse as fuse_module
+    from harness.engine import shards
+
+    store, calls, stock = Store(tmp_path), [0], shards._write
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def write(*arguments: Any) -> None:
+        if calls[0] == point:
+            killed()
+        calls[0] += 1
+        stock(*arguments)
+
+    with monkeypatch.context() as kill:
+        kill.setattr(shards, "_write", write)
+        kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
+        if point == -1:
+            kill.setattr(fuse_module, "save_config", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.ensure_all(steps(), building(moe))
+    assert list((tmp_path / ".partial").iterdir())
+    assert [store.find(step) for step in steps()] == [None, None]
+    assert list(store.artefacts()) == []
+    folders = store.ensure_all(steps(), building(moe))
+    wanted = fused(*moe, [target(4), target(8)], tmp_path / "whole")
+    for folder, whole in zip(folders, wanted, strict=True):
+        assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert all(not faults for path, faults in store.verify().items() if path.parent.name == "fused")
+
+
+def test_fast_kernels_give_the_bits_of_mlx() -> None:
+    """On weights that the check at first use has not seen; where it fails, MLX's own kernel is used."""
+    import mlx.core as mx
+
+    from harness.engine.kernels import dequantise, quantise_all
+
+    ways = [(group, bits, "affine") for group in GROUPS for bits in BITS]
+    for dtype in (mx.bfloat16, mx.float16, mx.float32):
+        weight = mx.random.normal((5, 12, 256), scale=0.2, key=mx.random.key(1)).astype(dtype)
+        for (group, bits, mode), ours in zip(ways, quantise_all(weight, ways), strict=True):
+            stock = mx.quantize(weight, group, bits)
+            assert all(mx.array_equal(a, b).item() and a.dtype == b.dtype for a, b in zip(ours, stock, strict=True))
+            back = dequantise(*ours, group_size=group, bits=bits, mode=mode)
+            kernel = mx.dequantize(*stock, group_size=group, bits=bits)
+            assert back.dtype == kernel.dtype
+            assert mx.array_equal(back.view(mx.uint8), kernel.view(mx.uint8)).item(), (dtype, group, bits)
