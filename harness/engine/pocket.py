@@ -23,6 +23,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from harness.engine.batches import shuffled
 from harness.engine.chat import Row, read_tokenizer
 from harness.engine.loss import assistant_loss
+from harness.engine.threads import threads_for
 from harness.profile import PocketBase
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -73,7 +74,7 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         adapter_file=str(out / "trained.safetensors"),
     )
     optimizer = optim.AdamW(learning_rate=_schedule(base))
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), threads_for(model):
         mlx_lm_train(
             model,
             optimizer,

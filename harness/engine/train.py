@@ -31,6 +31,7 @@ from harness.engine.batches import Batch, in_order, shuffled
 from harness.engine.chat import Row
 from harness.engine.loss import Loss, assistant_loss
 from harness.engine.models import dequantise, read_model
+from harness.engine.threads import threads_for
 from harness.errors import InvalidInput
 from harness.ladder import Rung
 from harness.machine import has_fast_quantised_kernels
@@ -102,7 +103,7 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     (out / "adapter_config.json").write_text(json.dumps(_adapter_config(training, rung), indent=1), encoding="utf-8")
     valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
     resumed_at = run.done
-    with Report(training.iterations, run.done) as report:
+    with Report(training.iterations, run.done) as report, threads_for(model):
         while run.done < training.iterations:
             _segment(run, rows, report, wrap=rung.grad_checkpoint and run.done == resumed_at)
             run.valid_loss.append((run.done, _valid_loss(run, valid_rows)))

@@ -67,6 +67,7 @@ ORDER = [
     "harness.selection",
     "harness.ladder",
     "harness.engine.arrays",
+    "harness.engine.threads",
     "harness.engine.template",
     "harness.engine.chat",
     "harness.engine.rows",
