@@ -33,11 +33,12 @@ def run(options: argparse.Namespace) -> int:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
     steps = flow.steps(options.variant)
-    widths = [step for step in steps if isinstance(step, Step) and step.stage == "fused"]
+    unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
+    widths = [step for step in unbuilt if step.stage == "fused"]
     for source in steps:
         if source in widths:
-            flow.fused_together(widths)
-        if isinstance(source, External) or source.stage != "replies" or flow.store.find(source):
+            flow.fused_together(widths)  # the first of them builds all
+        elif isinstance(source, External) or source.stage != "replies" or source not in unbuilt:
             _ensure(flow, source)
     ask(flow, flow.named(options.variant), options.build)
     return judge_with_pytest(flow, options.variant, options.build, options.reports)

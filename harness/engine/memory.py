@@ -9,6 +9,8 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,6 +18,7 @@ import mlx.core as mx
 from harness.engine.latency import fixed_work
 from harness.engine.models import load_shipped
 from harness.errors import InvalidInput
+from harness.machine import has_fast_quantised_kernels, this_machine
 from harness.record import Memory
 
 PREFILL_TOKENS, DECODE_TOKENS = 16, 2
@@ -33,6 +36,20 @@ def measure_in_fresh_process(folder: Path, adapter: Path | None) -> Memory:
     if ran.returncode:
         raise InvalidInput(f"memory of {folder} could not be measured:\n{ran.stderr[-1500:]}")
     return Memory.model_validate_json(ran.stdout.strip().splitlines()[-1])
+
+
+def measure_side_by_side(variants: Mapping[str, tuple[Path, Path | None]]) -> dict[str, Memory]:
+    """Memory of several variants (folder and adapter by name), each in a fresh process, two at once.
+
+    What a process takes does not depend on its neighbours; on a GPU, whose memory they would share, it is one at a time.
+
+    Raises:
+        InvalidInput: a process did not end well.
+    """
+    at_once = 1 if has_fast_quantised_kernels() else min(2, this_machine().cores)
+    with ThreadPoolExecutor(at_once) as pool:
+        found = pool.map(lambda paths: measure_in_fresh_process(*paths), variants.values())
+        return dict(zip(variants, found, strict=True))
 
 
 def process_peak() -> tuple[int, str]:
