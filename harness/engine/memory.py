@@ -41,7 +41,7 @@ def measure_in_fresh_process(folder: Path, adapter: Path | None) -> Memory:
 def measure_side_by_side(variants: Mapping[str, tuple[Path, Path | None]]) -> dict[str, Memory]:
     """Memory of several variants (folder and adapter by name), each in a fresh process, two at once.
 
-    What a process takes does not depend on its neighbours; on a GPU, whose memory they would share, it is one at a time.
+    What a process takes does not depend on its neighbours; on a GPU, whose memory they would share, one at a time.
 
     Raises:
         InvalidInput: a process did not end well.
