@@ -14,7 +14,7 @@ from harness.store import file_sha256
 
 _HASHES = ROOT / "build" / "file-hashes.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
-_PARTS = {".safetensors", ".json", ".jinja", ".model", ".txt"}  # .txt: a tokenizer's merges and vocabulary
+_PARTS = {".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt"}  # .txt: a tokenizer's merges and vocabulary
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,16 @@ def _download(name: str) -> Path:
     try:
         return Path(
             snapshot_download(
-                name, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+                name,
+                allow_patterns=[
+                    "*.json",
+                    "model*.safetensors",
+                    "adapters.safetensors",
+                    "*.jinja",
+                    "*.txt",
+                    "*.tiktoken",
+                    "tokenizer.model",
+                ],
             )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

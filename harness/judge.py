@@ -254,12 +254,12 @@ def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdi
     gate = "kernel agreement"
     if found is None or not found.compared:
         return _missing(variant, role, gate, "no timed reply to compare with")
-    ties = [d for d in found.divergences if d.gap <= TIE_NATS and d.same_decision]
+    ties = [d for d in found.divergences if abs(d.gap) <= TIE_NATS and d.same_decision]
     faults = [d for d in found.divergences if d not in ties]
     share = (found.same + len(ties)) / found.compared
     parts = [f"{found.same} of {found.compared} canonical replies are token for token the same on the shipped kernels"]
     for divergence in found.divergences:
-        kind = "a tie" if divergence.gap <= TIE_NATS else "no tie"
+        kind = "a tie" if abs(divergence.gap) <= TIE_NATS else "no tie"
         decision = "" if divergence.same_decision else ", and the decision is another"
         parts.append(
             f"{divergence.case} parts at token {divergence.position} ({divergence.gap:.2g} nats, {kind})" + decision

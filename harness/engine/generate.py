@@ -124,7 +124,7 @@ class _Batch:
             self._ended.add(row)
             return
         self._written[row].append(token)
-        if len(self._written[row]) == self._limits[row]:
+        if len(self._written[row]) >= self._limits[row]:
             self._ended.add(row)
 
     def _drop_ended(self) -> None:

@@ -290,7 +290,7 @@ def test_only_a_tie_with_the_same_decision_explains_other_tokens() -> None:
     assert (tie.status, tie.measured, tie.failures) == ("pass", 1.0, ())
     assert "4 of 5" in tie.detail
     assert "async-await parts at token 0" in tie.detail
-    for look in (parted(judge.TIE_NATS * 2), parted(0.0, same_decision=False)):
+    for look in (parted(judge.TIE_NATS * 2), parted(-judge.TIE_NATS * 2), parted(0.0, same_decision=False)):
         fault = agreed(timed, look)
         assert (fault.status, fault.measured, fault.failures) == ("fail", 0.8, ("async-await",))
 
