@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness import judge
+from harness import judge_measured
+from harness.verdicts import is_good
 
 
 @pytest.mark.benchmark(group="load")
@@ -36,19 +37,21 @@ def test_fixed_work(benchmark, stopwatch):
 @pytest.mark.gate("seconds a query")
 def test_queries_are_answered_within_the_limit(stopwatch, budgets, environment, judged):
     """On the reference machine: mean seconds a canonical query."""
-    verdict = judged(judge.seconds_a_query(stopwatch.name, stopwatch.role, stopwatch.samples, budgets, environment))
-    assert judge.is_good(verdict), verdict.detail
+    verdict = judged(
+        judge_measured.seconds_a_query(stopwatch.name, stopwatch.role, stopwatch.samples, budgets, environment)
+    )
+    assert is_good(verdict), verdict.detail
 
 
 @pytest.mark.gate("decode ratio")
 def test_decoding_is_not_slower_than_the_variant_it_is_compared_with(stopwatch, reference, budgets, judged):
     """Anywhere: the ratio to another variant of the same run; what stays inconclusive is reported as such."""
-    verdict = judged(judge.decode_ratio(stopwatch.name, stopwatch.role, stopwatch.samples, reference, budgets))
-    assert judge.is_good(verdict) or verdict.status == "inconclusive", verdict.detail
+    verdict = judged(judge_measured.decode_ratio(stopwatch.name, stopwatch.role, stopwatch.samples, reference, budgets))
+    assert is_good(verdict) or verdict.status == "inconclusive", verdict.detail
 
 
 @pytest.mark.gate("kernel agreement")
 def test_shipped_kernels_give_the_judged_replies(evidence, kernel_agreement, judged):
     """What was judged on fast weights is what the shipped kernels say."""
-    verdict = judged(judge.kernel_agreement(evidence.variant, evidence.role, kernel_agreement))
-    assert judge.is_good(verdict), verdict.detail
+    verdict = judged(judge_measured.kernel_agreement(evidence.variant, evidence.role, kernel_agreement))
+    assert is_good(verdict), verdict.detail

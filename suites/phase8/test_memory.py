@@ -2,11 +2,12 @@
 
 import pytest
 
-from harness import judge
+from harness import judge_measured
+from harness.verdicts import is_good
 
 
 @pytest.mark.gate("memory")
 def test_memory_stays_below_the_ceiling(variant, memory, budgets, judged):
     """Measured in a process that holds nothing else."""
-    verdict = judged(judge.memory(variant.name, variant.role, memory, budgets))
-    assert judge.is_good(verdict), verdict.detail
+    verdict = judged(judge_measured.memory(variant.name, variant.role, memory, budgets))
+    assert is_good(verdict), verdict.detail

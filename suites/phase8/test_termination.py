@@ -3,10 +3,11 @@
 import pytest
 
 from harness import judge
+from harness.verdicts import is_good
 
 
 @pytest.mark.gate("termination")
 def test_every_reply_ends_at_the_stop_sequence(evidence, judged):
     """No reply hits the token limit, and nothing follows the stop sequence."""
     verdict = judged(judge.termination(evidence))
-    assert judge.is_good(verdict), verdict.detail
+    assert is_good(verdict), verdict.detail

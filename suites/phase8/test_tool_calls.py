@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness import judge
+from harness.verdicts import is_good
 
 
 @pytest.mark.gate("tool calls")
 def test_canonical_tool_calls_are_as_recorded(evidence, accepted_calls, judged):
     """Parsed calls by name and normalised arguments; a lane without a record is new."""
     verdict = judged(accepted_calls.judge(evidence))
-    assert judge.is_good(verdict), verdict.detail
+    assert is_good(verdict), verdict.detail

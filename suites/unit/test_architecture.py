@@ -112,7 +112,9 @@ ORDER = [
     "harness.differences",
     "harness.confusion",
     "harness.paired",
+    "harness.verdicts",
     "harness.judge",
+    "harness.judge_measured",
     "harness.measure",
     "harness.summary",
     "harness.breakdown",
@@ -232,9 +234,10 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
     assert found == {LAZY_MLX}
 
 
-def test_judging_knows_no_files_and_no_clock() -> None:
+@pytest.mark.parametrize("module", ["verdicts", "judge", "judge_measured", "paired"])
+def test_judging_knows_no_files_and_no_clock(module: str) -> None:
     """Results and limits in, verdicts out."""
-    used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES["harness.judge"])))}
+    used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES[f"harness.{module}"])))}
     assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
 
 
