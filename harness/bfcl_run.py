@@ -12,7 +12,7 @@ from harness.errors import InvalidInput
 from harness.flow import Flow, Variant
 from harness.formats import Call
 from harness.frozen import Frozen
-from harness.machine import Machine, commit, has_fast_quantised_kernels, numeric_environment, this_machine
+from harness.machine import Machine, commit, numeric_environment, replies_on, this_machine
 from harness.profile import Prompting, Role
 from harness.record import Finish
 from harness.store import Step, digest
@@ -98,7 +98,7 @@ def measure(flow: Flow, variant: Variant, benchmark: Benchmark) -> Report:
         role=variant.role,
         artefact=variant.key,
         replies_artefact=step.key,
-        replies_on="shipped weights" if has_fast_quantised_kernels() else "dequantised float32 weights",
+        replies_on=replies_on(),
         distribution_version=benchmark.version,
         data=benchmark.files,
         prompting=flow.profile.prompting,

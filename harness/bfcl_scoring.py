@@ -21,7 +21,7 @@ from harness.visible import one_line
 Decision = Literal["call", "answer", "malformed", "empty"]
 
 _READABLE = ("unknown tool", "bad arguments")  # failures of a call that could be read: it decided to call
-_KINDS = {"no wrapper": "wrong wrapper", "unknown tool": "unknown function"}
+_KINDS = {"unknown tool": "unknown function"}
 _IGNORED = {ord(sign): None for sign in " ,./-_*^"} | {ord("'"): '"'}
 _DETAIL = 200  # characters of a reason
 

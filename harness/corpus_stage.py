@@ -11,18 +11,18 @@ from harness.asset_index import PARSERS
 from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
 from harness.formats import Tools, opening
-from harness.held_back import PROBES, HeldBack, is_held_back, read_asked
+from harness.held_back import PROBES, is_held_back
 from harness.profile import FilesCorpus, Located, MinedCorpus
 from harness.pruning import ANSWER, CALL, ROW
 from harness.record import CorpusRecord
 from harness.rows import read_rows
+from harness.splits import NAMES
 from harness.store import file_sha256
 
 if TYPE_CHECKING:
     from harness.engine.chat import Row
     from harness.sources import Sources
 
-SPLITS = ("train", "valid", "test")
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
 _ANSWER_REPEATS = 3
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
@@ -58,10 +58,9 @@ def corpus_inputs(located: Located, tools: Tools) -> dict[str, Any]:
         "tools": tools,
     }
     if isinstance(corpus, MinedCorpus):
-        held_back = {"canonical": find_case_file(located, located.profile.queries.canonical), "probes": PROBES}
-        inputs["held_back"] = {name: file_sha256(path) for name, path in held_back.items() if path.is_file()}
+        inputs["held_back"] = [file_sha256(path) for path in _held_back_files(located)]
     if isinstance(corpus, FilesCorpus):
-        files = {split: getattr(corpus, split) for split in SPLITS}
+        files = {split: getattr(corpus, split) for split in NAMES}
         paths = {split: located.resolve(name) for split, name in files.items() if name}
         for path in paths.values():
             if not path.is_file():
@@ -70,13 +69,19 @@ def corpus_inputs(located: Located, tools: Tools) -> dict[str, Any]:
     return inputs
 
 
+def _held_back_files(located: Located) -> tuple[Path, Path]:
+    """The profile's canonical queries and probes; where it asks no probes, the shipped ones are held back too."""
+    queries = located.profile.queries
+    return find_case_file(located, queries.canonical), find_case_file(located, queries.probes or PROBES.name)
+
+
 def build_pool(located: Located, out: Path) -> None:
     """Write ``pool.jsonl``: every candidate example, one JSON object a line."""
     from harness import corpus, sources
 
     mined = _mined(located)
     outside = sources.read(mined.outside) if mined.outside else None
-    examples = corpus.pool(mined, located.profile.prompting, sources.read(mined.distributions), outside)
+    examples = corpus.pool(mined, located.profile.prompting, mined_sources(mined), outside)
     with (out / "pool.jsonl").open("w", encoding="utf-8") as stream:
         stream.writelines(example.model_dump_json() + "\n" for example in examples)
 
@@ -114,8 +119,7 @@ def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path,
     mined, prompting = _mined(located), located.profile.prompting
     pool, tokenizer_folder = pool_and_tokenizer
     measured = _Lengths(located, tools, tokenizer_folder)
-    canonical = find_case_file(located, located.profile.queries.canonical)
-    held_back = {"canonical": HeldBack(read_asked(canonical)), "probes": HeldBack(read_asked(PROBES))}
+    held_back = selection.queries_held_back(*_held_back_files(located))
     splits = selection.select(_read_pool(pool), mined, prompting, tools, measured.misfit, held_back)
     corpus.write(splits, prompting, tools, out)
     longest = max(measured.row(corpus.messages(e, prompting, tools)) for rows in splits.by_name.values() for e in rows)
@@ -194,7 +198,7 @@ def _copy_files(located: Located, tools: Tools, out: Path) -> None:
     assert isinstance(corpus, FilesCorpus)
     from harness.corpus_record import write_record
 
-    for split in SPLITS:
+    for split in NAMES:
         if name := getattr(corpus, split):
             rows = read_rows(located.resolve(name))
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]

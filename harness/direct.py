@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.cases import CASES
 from harness.errors import InvalidInput
 from harness.example import Example, Provenance, example_id
 from harness.frozen import Frozen
-from harness.profile import ROOT
 from harness.sources import Sources, Symbol
 from harness.subjects import public
 
-HAND_WRITTEN = ROOT / "data" / "cases" / "direct.jsonl"
+HAND_WRITTEN = CASES / "direct.jsonl"
 _NOUN_QUERIES = (
     ("doc-what", "What is {name}?"),
     ("doc-what-for", "What is {name} for?"),

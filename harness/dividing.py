@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness.errors import InvalidInput
 from harness.example import Example
+from harness.near import NEAR_DUPLICATE as NEAR
 from harness.near import Index
 from harness.pruning import HELD_OUT, NEAR_DUPLICATE, SHARE, UNSEEN, Exclusion, exclude
 from harness.splits import KINDS, NAMES, Kind, Quota
 from harness.topics import topics
 from harness.unseen import seeded
 
-NEAR = 0.8  # 5-gram Jaccard: from here on two user turns are near-duplicates
 _HELD_OUT = ("test", "valid")  # filled in this order, before train
 
 

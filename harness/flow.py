@@ -141,7 +141,7 @@ class Flow:
             folders = (self.path(self.pool), self.path(self.tokenizer)) if mined else None
             build_corpus(self.located, self.tools, folders, out)
 
-        return Step("corpus", 2, inputs, make)
+        return Step("corpus", 3, inputs, make)
 
     @cached_property
     def probe(self) -> Step:
@@ -221,7 +221,7 @@ class Flow:
             inputs,
             make,
             disk_gb=free_gb_needed(parameters, per_weight),
-            note=f"{bits} bits" if bits else "float",
+            note=str(wanted),
         )
 
     def fused_together(self, steps: Sequence[Step]) -> list[Path]:

@@ -20,14 +20,14 @@ class Target(Frozen):
     """One model folder to write: ``bits`` per weight code (None: floats) and weights that share a scale."""
 
     bits: Width | None
-    group_size: GroupSize = 64
-    recipe: Recipe = "preserve"
+    group_size: GroupSize
+    recipe: Recipe
 
     def __str__(self) -> str:
         return f"{self.bits} bits" if self.bits else "float"
 
 
-def target(bits: Any, group_size: Any = 64, recipe: Any = "preserve") -> Target:
+def target(bits: Any, group_size: Any, recipe: Any) -> Target:
     """A target from values that nobody has checked yet.
 
     Raises:

@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from harness.cases import CASES
 from harness.errors import InvalidInput
 from harness.example import Example
-from harness.profile import ROOT
 from harness.pruning import folded
 from harness.splits import KINDS, Kind
 from harness.topics import identifiers, normal
 
-PROBES = ROOT / "data" / "cases" / "probes.jsonl"
-CANONICAL = ROOT / "data" / "cases" / "canonical.jsonl"
+PROBES = CASES / "probes.jsonl"
+CANONICAL = CASES / "canonical.jsonl"
 # What the canonical queries are about: nothing near it may be trained on.
 _HELD_BACK = re.compile(
     r"userserializer|view functions?\b|dependency injection|\basync\b.*\bawait|\bawait\b|\borm\b.*\bsql\b|\braw sql\b",

@@ -6,12 +6,9 @@ from itertools import combinations
 from harness.errors import InvalidInput
 from harness.example import Example
 from harness.held_back import HeldBack
-from harness.near import Index, near_pairs
+from harness.near import NEAR_DUPLICATE, NEAR_HELD_BACK, Index, near_pairs
 from harness.record import Leakage
 from harness.topics import keys
-
-NEAR_DUPLICATE = 0.8
-NEAR_HELD_BACK = 0.6
 
 
 def measure(

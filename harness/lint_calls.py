@@ -1,16 +1,17 @@
 """Faults of tool calls in a chat file: which format they are written in, and whether they could be executed."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
-from harness.formats import Tools, opening, parse_reply
+from harness.conversation import structured_call
+from harness.errors import InvalidInput
+from harness.formats import Call, Tools, opening, parse_reply
 from harness.lint_rows import Fault, error
 from harness.profile import Format
 from harness.rows import Row
+from harness.schemas import parameters, tools_fault
 
 Style = Format | Literal["structured"]
 _FORMATS: tuple[Format, ...] = get_args(Format)
@@ -48,7 +49,8 @@ def row_tools(row: Row, otherwise: Tools | None) -> tuple[Tools | None, tuple[Fa
     """The tools that a row's calls are checked against: its own, else those of the profile; None is unknown."""
     if row.get("tools") is None:
         return otherwise, ()
-    return _checked_tools(json.dumps(row["tools"]))
+    fault = tools_fault(row["tools"])
+    return (None, (error("tools", fault),)) if fault else (row["tools"], ())
 
 
 def read_calls(index: int, message: Row, style: Style | None, tools: Tools | None) -> Calls:
@@ -104,76 +106,28 @@ def _structured(where: str, calls: list[Any], tools: Tools | None) -> tuple[list
     ids, faults = [], []
     for index, call in enumerate(calls):
         place = f"{where}.tool_calls[{index}]"
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            faults.append(error("call", f'{place}: expected {{"function": {{"name": ..., "arguments": ...}}}}'))
-            continue
-        if isinstance(call.get("id"), str):
+        if isinstance(call, dict) and isinstance(call.get("id"), str):
             ids.append(call["id"])
-        arguments = function.get("arguments", {})
         try:
-            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-        except (ValueError, RecursionError) as fault:
-            faults.append(error("call", f"{place}: arguments are not JSON: {fault}"))
+            read = structured_call(call)
+        except InvalidInput as fault:
+            faults.append(error("call", f"{place}: {fault}"))
             continue
-        if not isinstance(arguments, dict):
-            faults.append(error("call", f"{place}: arguments are {arguments!r}; expected an object"))
-        elif tools is not None:
-            faults += _misfits(place, function["name"], arguments, tools)
+        if tools is not None:
+            faults += _misfits(place, read, tools)
     return ids, faults
 
 
-def _misfits(place: str, name: str, arguments: dict[str, Any], tools: Tools) -> Iterator[Fault]:
+def _misfits(place: str, call: Call, tools: Tools) -> Iterator[Fault]:
+    """Every way in which a call breaks the schema of its tool."""
     import jsonschema
 
-    known = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
-    if name not in known:
-        yield error("unknown tool", f"{place}: {name!r}; known: {', '.join(known) or 'none'}")
+    known = {tool["function"]["name"]: parameters(tool) for tool in tools}
+    if call.name not in known:
+        yield error("unknown tool", f"{place}: {call.name!r}; known: {', '.join(known) or 'none'}")
         return
-    for fault in jsonschema.Draft202012Validator(known[name]).iter_errors(arguments):
+    for fault in jsonschema.Draft202012Validator(known[call.name]).iter_errors(call.arguments):
         yield error("arguments", f"{place}: {fault.message}")
-
-
-@lru_cache(maxsize=256)  # most files give every row the same tools
-def _checked_tools(text: str) -> tuple[Tools | None, tuple[Fault, ...]]:
-    import jsonschema
-
-    tools, known = json.loads(text), []
-    if not isinstance(tools, list):
-        return None, (error("tools", "tools is no list of function schemas"),)
-    for index, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            return None, (
-                error("tools", f'tools[{index}]: expected {{"type": "function", "function": {{"name": ...}}}}'),
-            )
-        schema = function.get("parameters") or {"type": "object"}
-        try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except (jsonschema.SchemaError, RecursionError) as fault:
-            said = fault.message if isinstance(fault, jsonschema.SchemaError) else "nested too deeply"
-            return None, (error("tools", f"tools[{index}].function.parameters is no JSON schema: {said}"),)
-        if outside := _outside(schema):
-            return None, (
-                error("tools", f"tools[{index}].function.parameters refers to {outside!r}; nothing is fetched"),
-            )
-        known.append({"type": "function", "function": {"name": function["name"], "parameters": schema}})
-    return known, ()
-
-
-def _outside(schema: Any) -> str | None:
-    """A reference of a schema to another document: following it could reach the network."""
-    rest = [schema]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, dict):
-            for key in ("$ref", "$dynamicRef"):
-                if isinstance(found := value.get(key), str) and not found.startswith("#"):
-                    return found
-            rest += value.values()
-        elif isinstance(value, list):
-            rest += value
-    return None
 
 
 def _is_readable(text: str, style: Format) -> bool:

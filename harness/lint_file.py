@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import InvalidInput
 from harness.lint_rows import Fault, error, read_lines, warning
-from harness.near import near_pairs
+from harness.near import NEAR_DUPLICATE, NEAR_HELD_BACK, near_pairs
+from harness.pruning import folded
 from harness.record import Label
 from harness.rows import Row, read_rows
 from harness.visible import one_line
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 BALANCE = (0.5, 0.85)  # shares of rows that call a tool, outside which a model tends to learn one answer only
-NEAR_TEST = 0.8
-NEAR_CANONICAL = 0.6
 _EXCERPT = 60
 
 
@@ -57,8 +56,7 @@ def contradictions(rows: Iterable[Sound]) -> Iterator[Fault]:
         asked = max((i for i in range(turn) if messages[i]["role"] == "user"), default=None)
         if asked is None:
             continue
-        query = " ".join(messages[asked]["content"].casefold().strip(" \n\t?.!").split())
-        key = json.dumps([messages[:asked], query, found.row.get("tools")], sort_keys=True)
+        key = json.dumps([messages[:asked], folded(messages[asked]["content"]), found.row.get("tools")], sort_keys=True)
         before = first.setdefault(key, found)
         if before.label != found.label:
             does = {"tool": "calls a tool", "direct": "answers directly"}
@@ -90,12 +88,12 @@ def near_test(rows: Sequence[Sound], path: Path) -> Iterator[Fault]:
     read_rows(path)
     theirs = [(line.number, text) for line in read_lines(path).lines for text in _asked(line.row)]
     places = [f"like line {number} of {path.name}" for number, _ in theirs]
-    yield from _near(rows, [text for _, text in theirs], places, NEAR_TEST)
+    yield from _near(rows, [text for _, text in theirs], places, NEAR_DUPLICATE)
 
 
 def near_canonical(rows: Sequence[Sound], queries: Sequence[str]) -> Iterator[Fault]:
     """User turns that are nearly one of the canonical queries."""
-    yield from _near(rows, queries, ["like a canonical query"] * len(queries), NEAR_CANONICAL)
+    yield from _near(rows, queries, ["like a canonical query"] * len(queries), NEAR_HELD_BACK)
 
 
 def lengths(rows: Iterable[Sound], folder: Path, limit: int | None) -> Lengths:

@@ -92,6 +92,11 @@ def has_fast_quantised_kernels() -> bool:
     return _device() != "cpu"
 
 
+def replies_on() -> str:
+    """Which weights replies are judged on: the fastest of the same values."""
+    return "shipped weights" if has_fast_quantised_kernels() else "dequantised float32 weights"
+
+
 def compute_dtype() -> str:
     """The dtype that float work is done in: half precision has no BLAS on a CPU."""
     return "as stored" if has_fast_quantised_kernels() else "float32"

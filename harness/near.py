@@ -1,10 +1,15 @@
-"""Near-duplicates: exact Jaccard similarity of the character 5-grams of two texts, over all pairs."""
+"""Near-duplicates: exact Jaccard similarity of the character 5-grams of two texts, over all pairs.
+
+Shared 5-grams of all 5-grams, case and white space folded; a shorter text counts as one gram.
+"""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+NEAR_DUPLICATE = 0.8  # from here on two user turns are near-duplicates
+NEAR_HELD_BACK = 0.6  # from here on a training query is too near a query that it must keep away from
 _GRAM = 5
 
 
@@ -14,11 +19,6 @@ class Pair(NamedTuple):
     left: int
     right: int
     similarity: float
-
-
-def jaccard(a: str, b: str) -> float:
-    """Shared 5-grams of all 5-grams, case and white space folded; a shorter text counts as one gram."""
-    return _similarity(_grams(a), _grams(b))
 
 
 def near_pairs(left: Sequence[str], right: Sequence[str], at_least: float) -> list[Pair]:

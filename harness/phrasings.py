@@ -10,13 +10,15 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from harness.cases import CASES
 from harness.errors import InvalidInput
 from harness.frozen import Frozen
-from harness.profile import ROOT
+from harness.roles import Role
 
-PHRASINGS = ROOT / "data" / "cases" / "phrasings.jsonl"
+PHRASINGS = CASES / "phrasings.jsonl"
 
 About = Literal[
+    Role,
     "class",
     "base class",
     "function",
@@ -33,16 +35,6 @@ About = Literal[
     "script folder",
     "stylesheet folder",
     "method",
-    "exception",
-    "mixin",
-    "view",
-    "model",
-    "form",
-    "middleware",
-    "template tag",
-    "template filter",
-    "directive",
-    "fixture",
     "url pattern",
     "url name",
     "url module",

@@ -1,13 +1,13 @@
 """Profiles: one TOML file that says what to build, what to judge and by which limits."""
 
-import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from harness.errors import InvalidInput
+from harness.explain import explain
 from harness.frozen import Frozen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -296,8 +296,6 @@ class Profile(Frozen):
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"unknown variant {name!r}; this profile has {', '.join(names)}")
-        if reserved := sorted(RESERVED & {model.name for model in self.models}):
-            raise ValueError(f"models.name {', '.join(reserved)} is the name of a synthetic control; choose another")
         if twice := sorted(self.roles.keys() & {model.name for model in self.models}):
             raise ValueError(f"the role of {', '.join(twice)} is given in [[models]]: take it out of [roles]")
         return self
@@ -350,61 +348,4 @@ def load(name_or_path: str) -> Located:
     try:
         return Located(profile=Profile.model_validate(raw), path=path.resolve())
     except ValidationError as error:
-        raise InvalidInput(explain(path, error)) from error
-
-
-def explain(path: Path, error: ValidationError) -> str:
-    """A pydantic error as lines that name file, key, what was found and what is allowed."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        where = [str(part) for part in problem["loc"]]  # in [base] and [corpus] with the kind in second place
-        tagged = where[0:1] in (["base"], ["corpus"]) and len(where) > 2
-        key = ".".join(where[:1] + where[2:] if tagged else where) or "profile"
-        if problem["type"] == "extra_forbidden":
-            allowed = _allowed_keys(where[:-1])
-            guess = difflib.get_close_matches(where[-1], allowed, n=1, cutoff=0.5)
-            guess = guess or [known for known in allowed if known.startswith(where[-1])]
-            hint = f" Did you mean {guess[0]!r}?" if guess else ""
-            lines.append(f"{path}: {key}: unknown key.{hint} Allowed: {', '.join(allowed)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{path}: {key}: missing; it has no default")
-        else:
-            found = "" if problem["loc"] == () else f" Found: {problem['input']!r}."
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {key}: {message}.{found}")
-    return "\n".join(lines)
-
-
-def _allowed_keys(where: list[str]) -> list[str]:
-    """The keys of the model that a path of keys leads to."""
-    model: Any = Profile
-    for part in where:
-        if part.isdigit():
-            continue
-        models = _models_in(model.model_fields[part].annotation) if part in model.model_fields else []
-        tagged = [m for m in _models_in(model) if part in _kinds(m)]
-        if not models and not tagged:
-            continue
-        model = (models or tagged)[0] if len(models) < 2 else _Union(models)
-    return sorted(model.model_fields)
-
-
-class _Union:
-    """Several models behind one key, told apart by ``kind``."""
-
-    def __init__(self, models: list[Any]) -> None:
-        self.models = models
-        self.model_fields = {name: field for model in models for name, field in model.model_fields.items()}
-
-
-def _models_in(annotation: Any) -> list[Any]:
-    if isinstance(annotation, _Union):
-        return annotation.models
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _kinds(model: Any) -> tuple[str, ...]:
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation) if field else ()
+        raise InvalidInput(explain(Profile, path, error)) from error

@@ -61,7 +61,7 @@ def prune(
 
 def folded(query: str) -> str:
     """A query without what does not make it another one: case, white space, closing punctuation."""
-    return " ".join(query.casefold().strip(" ?.!").split())
+    return " ".join(query.casefold().strip(" \n\t?.!").split())
 
 
 def duplicates() -> Callable[[Example], str | None]:

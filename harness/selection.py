@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from harness.corpus import Splits, messages
 from harness.dividing import Divider
@@ -10,8 +11,7 @@ from harness.errors import InvalidInput
 from harness.example import Example
 from harness.formats import Tools
 from harness.held_back import CANONICAL, PROBES, HeldBack, is_held_back, read_asked
-from harness.leakage import NEAR_HELD_BACK, measure, require_none
-from harness.near import near_pairs
+from harness.near import NEAR_HELD_BACK, near_pairs
 from harness.profile import MinedCorpus, Prompting
 from harness.pruning import CANONICAL as ABOUT_CANONICAL
 from harness.pruning import NEAR_PROBE, OUTSIDE, REASONS, Exclusion, by_reason, duplicates, prune
@@ -25,21 +25,20 @@ def select(
     prompting: Prompting,
     tools: Tools,
     misfit: Callable[[list[dict[str, str]]], str | None],
-    held_back: Mapping[str, HeldBack] | None = None,
+    held_back: Mapping[str, HeldBack],
 ) -> Splits:
     """Prune the pool and choose exactly ``corpus.examples`` examples, split by topic without leaks.
 
     ``misfit`` says why a conversation is too long, or None; ``held_back`` are the queries that training must
-    not come near, by default the shipped ones.
+    not come near. Whether anything leaks all the same is measured where the corpus is recorded.
 
     Raises:
         InvalidInput: too few candidates that fit, or too few that can be kept apart.
     """
-    held = shipped_held_back() if held_back is None else held_back
     rules = [
         lambda e: OUTSIDE if e.provenance.distribution in corpus.outside else None,
         lambda e: ABOUT_CANONICAL if is_held_back(e) else None,
-        _near_held_back(pool, held),
+        _near_held_back(pool, held_back),
         lambda e: misfit(messages(e, prompting, tools)),
         duplicates(),
     ]
@@ -53,14 +52,13 @@ def select(
     random_ = random.Random(corpus.seed)
     for rows in divider.splits.values():
         random_.shuffle(rows)
-    require_none(measure(divider.splits, held, unseen))
     exclusions = sorted([*excluded, *divider.left_out()], key=lambda e: (REASONS.index(e.reason), e.id, e.symbol))
     return Splits(**{n: tuple(rows) for n, rows in divider.splits.items()}, unseen=unseen, exclusions=tuple(exclusions))
 
 
-def shipped_held_back() -> dict[str, HeldBack]:
-    """The canonical queries and the probes."""
-    return {"canonical": HeldBack(read_asked(CANONICAL)), "probes": HeldBack(read_asked(PROBES))}
+def queries_held_back(canonical: Path = CANONICAL, probes: Path = PROBES) -> dict[str, HeldBack]:
+    """The canonical queries and the probes of two files."""
+    return {"canonical": HeldBack(read_asked(canonical)), "probes": HeldBack(read_asked(probes))}
 
 
 def _near_held_back(pool: Sequence[Example], held_back: Mapping[str, HeldBack]) -> Callable[[Example], str | None]:

@@ -89,7 +89,6 @@ class Store:
             raise InvalidInput(f"{root}: artefacts are kept in a folder, and this is a file")
         self.root = root
         self.announce = announce
-        self.built: list[str] = []
 
     def path(self, step: Step) -> Path:
         """Where the artefact of a step is or will be."""
@@ -150,7 +149,6 @@ class Store:
             seconds = time.monotonic() - started
             for step, partial in zip(steps, partials, strict=True):
                 self._finish(step, partial, seconds)
-                self.built.append(step.stage)
         except BaseException as error:
             for partial in partials:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -184,7 +182,6 @@ class Store:
                 shutil.rmtree(partial, ignore_errors=True)
             self._explain_full_disk(step.stage, error)
             raise
-        self.built.append(step.stage)
         return self.path(step)
 
     def _finish(self, step: Step, partial: Path, seconds: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from harness.example import Example
+from harness.pruning import folded
 from harness.splits import KINDS
 
 SHARE = 5  # one in so many
@@ -20,7 +21,7 @@ def unseen_phrasings(examples: Sequence[Example], seed: int) -> frozenset[str]:
     Phrasings that ask in the same words, and those that a hand-written query asks in too, are not among
     them: training would see their words. Hand-written queries are no phrasing of their own.
     """
-    written = [_plain(e.query) for e in examples if e.preferred]
+    written = [folded(e.query) for e in examples if e.preferred]
     found: list[str] = []
     for kind in KINDS:
         phrasings: dict[str, list[Example]] = defaultdict(list)
@@ -47,7 +48,7 @@ def frame(example: Example) -> str:
     names = {origin.symbol, origin.file, path.name, path.parts[0], origin.distribution or "", example.group}
     longest = sorted((name for name in names if name), key=lambda name: (-len(name), name))
     pattern = "|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest)
-    return _plain(re.sub(pattern, "{}", example.query))
+    return folded(re.sub(pattern, "{}", example.query))
 
 
 def _distinct(phrasings: dict[str, list[Example]], written: Iterable[str]) -> list[str]:
@@ -68,10 +69,6 @@ def _distinct(phrasings: dict[str, list[Example]], written: Iterable[str]) -> li
 def _is_asked(words: str, written: Iterable[str]) -> bool:
     pattern = re.compile(_SLOT.join(map(re.escape, words.split("{}"))))
     return any(pattern.fullmatch(query) for query in written)
-
-
-def _plain(query: str) -> str:
-    return " ".join(query.casefold().strip(" ?.!").split())
 
 
 def _work(example: Example) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from harness.engine.chat import case_tokens, stop_ids
 from harness.engine.generate import greedy
 from harness.engine.models import attach_adapter, bits_per_weight, load_fast, read_model
 from harness.formats import Tools
-from harness.machine import has_fast_quantised_kernels
+from harness.machine import replies_on
 from harness.profile import Prompting
 from harness.replies import read_reply
 
@@ -28,7 +28,7 @@ def evaluate(
         "bits_per_weight": round(bits_per_weight(shipped), 3),
         "parameters": int(get_total_parameters(shipped)),
         "size_bytes": sum(p.stat().st_size for f in (folder, adapter) if f for p in _weight_files(f)),
-        "replies_on": "shipped weights" if has_fast_quantised_kernels() else "dequantised float32 weights",
+        "replies_on": replies_on(),
     }
     del shipped
     model, tokenizer = load_fast(folder, adapter)

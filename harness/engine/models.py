@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -151,9 +150,3 @@ def attach_adapter(model: nn.Module, adapter: Path) -> None:
 def bits_per_weight(model: nn.Module) -> float:
     """The bytes of all parameters over their number, in bits, scales and biases included."""
     return float(compute_bits_per_weight(model))
-
-
-def quantisation(folder: Path) -> dict[str, Any]:
-    """The quantisation part of a model folder's config; empty for a float model."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config.get("quantization") or {}

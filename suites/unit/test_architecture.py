@@ -23,6 +23,7 @@ ORDER = [
     "harness.progress",
     "harness.machine",
     "harness.engine",
+    "harness.explain",
     "harness.profile",
     "harness.schemas",
     "harness.parsing",

@@ -29,7 +29,7 @@ def test_the_synthetic_model_fuses_at_every_width(tmp_path: Path, monkeypatch: p
     adapted = {name.split(".")[2] for name, module in model.named_modules() if hasattr(module, "fuse")}
     assert adapted == {"2", "3"}
     (tmp_path / "fused").mkdir()
-    fuse(tmp_path / "base", tmp_path / "adapter", [(target(5), tmp_path / "fused")])
+    fuse(tmp_path / "base", tmp_path / "adapter", [(target(5, 64, "preserve"), tmp_path / "fused")])
     load_shipped(tmp_path / "fused")
 
 

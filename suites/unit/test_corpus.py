@@ -14,6 +14,7 @@ from harness.errors import InvalidInput
 from harness.example import Example, Provenance
 from harness.formats import Call, Tools, parse_reply
 from harness.held_back import is_held_back
+from harness.leakage import measure, require_none
 from harness.phrasings import read_phrasings
 from harness.profile import ROOT, MinedCorpus, Prompting
 from harness.pruning import CANONICAL as ABOUT_CANONICAL
@@ -35,6 +36,7 @@ MINED = MinedCorpus(
     seed=8,
 )
 PROMPTING = Prompting(format="fenced", system="Tools:\n{tools}", stop_sequences=("<|im_end|>",), max_tokens=48)
+HELD_BACK = selection.queries_held_back()
 TOOLS: Tools = json.loads((ROOT / "data" / "cases" / "tools.json").read_text(encoding="utf-8"))
 
 
@@ -53,7 +55,7 @@ def pool(mined: Sources) -> list[Example]:
 @pytest.fixture(scope="module")
 def splits(pool: list[Example]) -> Splits:
     """The chosen examples, where everything fits."""
-    return selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None)
+    return selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
 
 
 def example(query: str, **changes: object) -> Example:
@@ -66,6 +68,11 @@ def example(query: str, **changes: object) -> Example:
 def everything(splits: Splits) -> list[Example]:
     """The examples of all splits."""
     return [*splits.train, *splits.valid, *splits.test]
+
+
+def test_the_splits_do_not_leak(splits: Splits) -> None:
+    """Measured on what was chosen, by code that took no part in choosing."""
+    require_none(measure(splits.by_name, HELD_BACK, splits.unseen))
 
 
 def test_683_examples_are_split_as_the_record_says(splits: Splits) -> None:
@@ -192,7 +199,7 @@ def test_only_examples_that_fit_are_chosen(pool: list[Example]) -> None:
     def misfit(messages: list[dict[str, str]]) -> str | None:
         return ROW if sum(len(m["content"]) for m in messages) >= 330 else None
 
-    chosen = selection.select(pool, MINED, PROMPTING, TOOLS, misfit)
+    chosen = selection.select(pool, MINED, PROMPTING, TOOLS, misfit, HELD_BACK)
     assert not any(misfit(corpus.messages(e, PROMPTING, TOOLS)) for e in everything(chosen))
     long = {e.query for e in pool if misfit(corpus.messages(e, PROMPTING, TOOLS))}
     named = {exclusion.query: exclusion.reason for exclusion in chosen.exclusions if exclusion.query in long}
@@ -204,7 +211,7 @@ def test_a_pool_that_is_too_small_says_by_how_much(pool: list[Example]) -> None:
     """Found, left and needed, for each kind, and why the others were left out."""
     counts = "tool: 1 found, 0 left, 483 needed; direct: 0 found, 0 left, 200 needed. Left out: row too long 1."
     with pytest.raises(InvalidInput, match=counts):
-        selection.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: ROW)
+        selection.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: ROW, HELD_BACK)
 
 
 def test_hand_written_answers_are_taken_first(pool: list[Example], splits: Splits) -> None:
@@ -225,7 +232,7 @@ def test_every_candidate_is_chosen_or_left_out_with_one_known_reason(pool: list[
 def test_a_candidate_from_outside_the_domain_is_pruned(pool: list[Example]) -> None:
     """Mined from a distribution that the profile names as outside."""
     mined = MINED.model_copy(update={"outside": ("Flask",)})
-    chosen = selection.select(pool, mined, PROMPTING, TOOLS, lambda messages: None)
+    chosen = selection.select(pool, mined, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
     assert "Flask" not in {e.provenance.distribution for e in everything(chosen)}
     assert {e.reason for e in chosen.exclusions if e.distribution == "Flask"} == {OUTSIDE}
 
@@ -233,7 +240,7 @@ def test_a_candidate_from_outside_the_domain_is_pruned(pool: list[Example]) -> N
 def test_a_candidate_about_a_canonical_query_is_pruned(pool: list[Example]) -> None:
     """With that reason."""
     asked = example("What is dependency injection in Django?")
-    chosen = selection.select([*pool, asked], MINED, PROMPTING, TOOLS, lambda messages: None)
+    chosen = selection.select([*pool, asked], MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
     assert [e.reason for e in chosen.exclusions if e.query == asked.query] == [ABOUT_CANONICAL]
 
 
@@ -241,7 +248,7 @@ def test_a_hand_written_query_replaces_its_mined_twin(pool: list[Example]) -> No
     """The mined one is the duplicate, wherever it stands in the pool."""
     written = next(e for e in pool if e.preferred and e.query == "What is a Flask blueprint?")
     twin = direct("what is a  Flask blueprint", "Drawing")
-    chosen = selection.select([twin, *pool], MINED, PROMPTING, TOOLS, lambda messages: None)
+    chosen = selection.select([twin, *pool], MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
     assert written in everything(chosen)
     assert [e.reason for e in chosen.exclusions if e.query == twin.query] == [DUPLICATE]
 
@@ -266,7 +273,7 @@ def test_a_fifth_of_the_phrasings_is_in_the_test_split_alone(pool: list[Example]
 def test_a_second_build_is_the_same_to_the_byte(mined: Sources, splits: Splits, tmp_path: Path) -> None:
     """From the same sources and seed."""
     pool = corpus.pool(MINED, PROMPTING, mined)
-    again = selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None)
+    again = selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
     corpus.write(splits, PROMPTING, TOOLS, tmp_path / "one")
     corpus.write(again, PROMPTING, TOOLS, tmp_path / "two")
     for name in (*NAMES, "provenance", "exclusions"):

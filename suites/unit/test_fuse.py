@@ -16,6 +16,11 @@ from suites.unit.tiny import KEYS, MOE, TIED, UNTIED, adapter_folder, model_fold
 BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)
 
 
+def kept(bits: int | None, group_size: int = 64) -> Target:
+    """A target of the recipe that keeps what the adapter does not touch."""
+    return target(bits, group_size, "preserve")
+
+
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer for every model here."""
@@ -153,9 +158,9 @@ def test_full_fine_tuning_gives_the_tensors_of_stock(
     name = "model.layers.1.mlp.up_proj.weight"
     mx.save_safetensors(str(adapter / "adapters.safetensors"), {name: mx.random.normal((192, 128))})
     (adapter / "adapter_config.json").write_text('{"fine_tune_type": "full", "num_layers": 1}')
-    (ours,) = fused(base, adapter, [target(4, 64)], tmp_path / "ours")
+    (ours,) = fused(base, adapter, [kept(4, 64)], tmp_path / "ours")
     floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
-    assert_same(ours, stock_quantised(floats, target(4, 64), tmp_path / "stock"))
+    assert_same(ours, stock_quantised(floats, kept(4, 64), tmp_path / "stock"))
 
 
 def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Pat
     base = model_folder(tmp_path / "base", tokenizer, TIED, group_size=64, bits=4)
     adapter = adapter_folder(tmp_path / "adapter", base, "model.embed_tokens", kind="dora")
     with pytest.raises(InvalidInput, match="model.embed_tokens is DoRA on a quantised embedding"):
-        fused(base, adapter, [target(4)], tmp_path / "ours")
+        fused(base, adapter, [kept(4)], tmp_path / "ours")
 
 
 def test_small_blocks_give_the_same_bytes(moe: tuple[Path, Path], tmp_path: Path) -> None:
@@ -171,7 +176,7 @@ def test_small_blocks_give_the_same_bytes(moe: tuple[Path, Path], tmp_path: Path
     from harness.engine.onepass import write_folders
     from harness.engine.recipe import plan
 
-    targets = [target(5, 32, "mlx-lm"), target(4), target(None)]
+    targets = [target(5, 32, "mlx-lm"), kept(4), kept(None)]
     whole = fused(*moe, targets, tmp_path / "whole")
     pieces = [tmp_path / f"{number}" for number in range(3)]
     for folder in pieces:
@@ -189,7 +194,7 @@ def test_a_module_without_delta_keeps_the_codes_of_the_base(moe: tuple[Path, Pat
     shipped = tensors(moe[0])
     for bits, ours, stock in zip(
         (3, 8),
-        fused(*moe, [target(3, 64), target(8, 64)], tmp_path / "ours"),
+        fused(*moe, [kept(3, 64), kept(8, 64)], tmp_path / "ours"),
         fused(*moe, [target(3, 64, "mlx-lm"), target(8, 64, "mlx-lm")], tmp_path / "stock"),
         strict=True,
     ):
@@ -212,7 +217,7 @@ def test_a_float_module_without_delta_stays_float_in_a_quantised_base(tokenizer:
     """Its makers left it so; recipe mlx-lm quantises it."""
     base = model_folder(tmp_path / "base", tokenizer, MOE, group_size=64, bits=4)
     adapter = adapter_folder(tmp_path / "adapter", base)
-    ours, stock = fused(base, adapter, [target(4, 32), target(4, 32, "mlx-lm")], tmp_path / "ours")
+    ours, stock = fused(base, adapter, [kept(4, 32), target(4, 32, "mlx-lm")], tmp_path / "ours")
     down = "model.layers.0.mlp.switch_mlp.down_proj.scales"  # 96 inputs: no multiple of the base's group size
     assert down not in tensors(ours)
     assert down in tensors(stock)
@@ -222,7 +227,7 @@ def test_preserving_a_float_base_is_recipe_mlx_lm(tokenizer: Path, tmp_path: Pat
     """There are no codes to keep."""
     base = model_folder(tmp_path / "base", tokenizer, TIED)
     adapter = adapter_folder(tmp_path / "adapter", base)
-    assert_same(*fused(base, adapter, [target(4), target(4, 64, "mlx-lm")], tmp_path / "ours"))
+    assert_same(*fused(base, adapter, [kept(4), target(4, 64, "mlx-lm")], tmp_path / "ours"))
 
 
 @pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
@@ -243,7 +248,7 @@ def test_a_base_that_quantises_activations_is_refused(moe: tuple[Path, Path], tm
     config = read(base, "config.json") | {"quantize_activations": True}
     (base / "config.json").write_text(json.dumps(config))
     with pytest.raises(InvalidInput, match="quantize_activations|cannot load"):
-        fused(base, moe[1], [target(4)], tmp_path / "ours")
+        fused(base, moe[1], [kept(4)], tmp_path / "ours")
 
 
 @pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
@@ -270,7 +275,7 @@ def test_a_group_size_that_the_router_cannot_have_is_refused(tokenizer: Path, tm
     base = model_folder(tmp_path / "base", tokenizer, config)
     adapter = adapter_folder(tmp_path / "adapter", base)
     with pytest.raises(InvalidInput, match="4 bits at group size 32 do not fit this model"):
-        fused(base, adapter, [target(4, 32)], tmp_path / "ours")
+        fused(base, adapter, [kept(4, 32)], tmp_path / "ours")
 
 
 def steps() -> list[Step]:
@@ -282,7 +287,7 @@ def building(moe: tuple[Path, Path]) -> Callable[[Sequence[tuple[Step, Path]]], 
     """What makes all missing widths at once."""
     from harness.engine.fuse import fuse
 
-    return lambda outs: fuse(*moe, [(target(step.inputs["bits"]), out) for step, out in outs])
+    return lambda outs: fuse(*moe, [(kept(step.inputs["bits"]), out) for step, out in outs])
 
 
 @pytest.mark.parametrize("point", [0, 1, 2, 7, 40, -1])
@@ -315,7 +320,7 @@ def test_a_killed_pass_is_never_taken_for_complete_and_the_next_finishes(
     assert [store.find(step) for step in steps()] == [None, None]
     assert list(store.artefacts()) == []
     folders = store.ensure_all(steps(), building(moe))
-    wanted = fused(*moe, [target(4), target(8)], tmp_path / "whole")
+    wanted = fused(*moe, [kept(4), kept(8)], tmp_path / "whole")
     for folder, whole in zip(folders, wanted, strict=True):
         assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert all(not faults for path, faults in store.verify().items() if path.parent.name == "fused")

@@ -18,9 +18,9 @@ def tensors(*sizes: int) -> list[Tensor]:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ((7, 64), "width 7 is not written. Affine codes are, with width 2, 3, 4, 5, 6, 8, float"),
-        (("mxfp4", 32), "width 'mxfp4' is not written"),
-        ((4, 16), "group size 16 is not written. Affine codes are, with group size 32, 64, 128"),
+        ((7, 64, "preserve"), "width 7 is not written. Affine codes are, with width 2, 3, 4, 5, 6, 8, float"),
+        (("mxfp4", 32, "preserve"), "width 'mxfp4' is not written"),
+        ((4, 16, "preserve"), "group size 16 is not written. Affine codes are, with group size 32, 64, 128"),
         ((4, 64, "awq"), "recipe 'awq' is not written"),
     ],
 )
