@@ -12,6 +12,7 @@ from harness.frozen import Frozen
 from harness.profile import Format, Located, Prompting
 from harness.record import Label, Suite
 from harness.rows import Row, read_rows
+from harness.schemas import parameters, tools_fault
 
 _NO_TEMPLATE = frozenset({"", "hand-written"})
 CASES = Path(__file__).resolve().parent.parent / "data" / "cases"
@@ -88,12 +89,15 @@ def read_tools(located: Located) -> Tools:
     path = find_case_file(located, located.profile.prompting.tools)
     try:
         tools = json.loads(path.read_text(encoding="utf-8"))
-        for tool in tools:
-            _ = tool["function"]["name"], tool["function"]["parameters"]["properties"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{path}: not a list of function schemas: {error!r}") from error
-    if not tools or not isinstance(tools, list):
-        raise InvalidInput(f"{path}: not a list of function schemas: found {tools!r}; at least one tool is needed")
+        fault = tools_fault(tools) or ("" if tools else "at least one tool is needed")
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        raise InvalidInput(f"{path}: not a list of function schemas: {fault}")
+    if bare := [tool["function"]["name"] for tool in tools if "properties" not in parameters(tool)]:
+        raise InvalidInput(
+            f"{path}: not a list of function schemas: {', '.join(bare)} without parameters.properties, which may be empty"
+        )
     return tools
 
 

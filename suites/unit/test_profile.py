@@ -92,7 +92,7 @@ def test_a_misspelt_stop_is_an_error(tmp_path: Path) -> None:
         ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
         ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
         ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
-        ("max_decode_ratio = 2.5", "", "relative_to and max_decode_ratio go together"),
+        ("max_decode_ratio = 2.0", "", "relative_to and max_decode_ratio go together"),
         ("checkpoint_every = 40", "checkpoint_every = 30", "(80) must be a multiple of checkpoint_every (30)"),
         ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
         ('kind = "gguf-wheel"', 'kind = "gguf"', "'gguf-wheel', 'pocket', 'model'"),
