@@ -96,7 +96,7 @@ def read_tools(located: Located) -> Tools:
         raise InvalidInput(f"{path}: not a list of function schemas: {fault}")
     if bare := [tool["function"]["name"] for tool in tools if "properties" not in parameters(tool)]:
         raise InvalidInput(
-            f"{path}: not a list of function schemas: {', '.join(bare)} without parameters.properties, which may be empty"
+            f"{path}: not a list of function schemas: {', '.join(bare)} without parameters.properties (may be empty)"
         )
     return tools
 
