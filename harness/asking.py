@@ -10,11 +10,10 @@ from pathlib import Path
 
 from harness.errors import InvalidInput
 from harness.flow import Flow, Variant
-from harness.machine import has_fast_quantised_kernels, this_machine
+from harness.machine import BLAS_THREADS, has_fast_quantised_kernels, this_machine
 from harness.progress import Count
 
 AT_ONCE = 2
-_THREADS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def ask(flow: Flow, names: Sequence[str], build: Path) -> None:
@@ -30,7 +29,7 @@ def ask(flow: Flow, names: Sequence[str], build: Path) -> None:
             flow.path(flow.replies(variant))
         return
     threads = str(max(1, this_machine().cores // workers))
-    environment = os.environ | dict.fromkeys(_THREADS, threads)
+    environment = os.environ | dict.fromkeys(BLAS_THREADS, threads)
     running: list[subprocess.Popen] = []
     with Count("replies", len(missing)) as count:
 

@@ -21,6 +21,7 @@ from harness.machine import numeric_environment
 from harness.profile import GgufBase, Located, MinedCorpus, PocketBase, Profile, Role, canonical_name
 from harness.record import ProbeRecord, Reply, TrainingRecord
 from harness.store import Step, Store, file_sha256, free_gb_needed
+from harness.work import Work
 
 Source = Step | External
 
@@ -305,6 +306,18 @@ class Flow:
             "environment": numeric_environment(),
         }
         return Step("replies", 5, inputs, make, note=variant.name)
+
+    def work(self, variant: Variant, replies: Sequence[Reply]) -> Work:
+        """What is measured of one variant as shipped, and the replies that its kernels are to give too."""
+        return Work(
+            folder=self.path(variant.folder),
+            adapter=self.path(variant.adapter) if variant.adapter else None,
+            cases=tuple(canonical_cases(self.located, self.tools)),
+            prompting=self.profile.prompting,
+            tools=self.tools,
+            latency=self.profile.latency,
+            judged=tuple(reply for reply in replies if reply.suite == "canonical"),
+        )
 
     def steps(self, only: list[str] | None = None) -> list[Source]:
         """The artefacts of a run in the order they are built, for all variants or the named ones."""

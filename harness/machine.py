@@ -19,6 +19,7 @@ import psutil
 
 from harness.frozen import Frozen
 
+BLAS_THREADS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # environment variables
 LIBRARIES = ("mlx", "mlx-lm", "transformers", "tokenizers", "numpy")
 GB = 1e9
 

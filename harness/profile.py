@@ -126,11 +126,16 @@ class Prompting(Frozen):
 
 
 class Training(Frozen):
-    """LoRA fine-tuning; names and meaning as in mlx-lm."""
+    """LoRA fine-tuning; names and meaning as in mlx-lm.
+
+    ``schedule`` is what becomes of the learning rate: it stays, or rises for a twelfth of the iterations and
+    falls along a cosine to a twentieth.
+    """
 
     iterations: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"] = "constant"
     rank: PositiveInt
     layers: PositiveInt
     scale: PositiveFloat

@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from harness.cases import Case
 from harness.engine.chat import case_tokens, stop_ids
+from harness.engine.cpu import keep_freed_memory
 from harness.engine.generate import greedy
 from harness.engine.models import attach_adapter, bits_per_weight, load_fast, read_model
 from harness.formats import Tools
@@ -31,6 +32,7 @@ def evaluate(
         "replies_on": replies_on(),
     }
     del shipped
+    keep_freed_memory()
     model, tokenizer = load_fast(folder, adapter)
     stops = stop_ids(tokenizer, prompting.stop_sequences)
     replies = []

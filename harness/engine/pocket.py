@@ -8,7 +8,7 @@ has the same layers (attention, router, expert stacks) as the production model.
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from harness.engine.batches import shuffled
 from harness.engine.chat import Row, read_tokenizer
+from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
-from harness.engine.threads import threads_for
+from harness.engine.schedule import cosine
 from harness.profile import PocketBase
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -73,8 +74,9 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         steps_per_save=base.iterations + 1,
         adapter_file=str(out / "trained.safetensors"),
     )
-    optimizer = optim.AdamW(learning_rate=_schedule(base))
-    with contextlib.redirect_stdout(io.StringIO()), threads_for(model):
+    optimizer = optim.AdamW(learning_rate=cosine(base.learning_rate, base.iterations))
+    keep_freed_memory()
+    with contextlib.redirect_stdout(io.StringIO()), threads_for(model), uncompiled():
         mlx_lm_train(
             model,
             optimizer,
@@ -86,14 +88,6 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         Path(args.adapter_file).unlink()
         model, config = quantize_model(model, config, _GROUP_SIZE, _BITS)
         save(out, str(tokenizer), model, read_tokenizer(tokenizer), config)
-
-
-def _schedule(base: PocketBase) -> Callable[[mx.array], mx.array]:
-    """A twelfth of the iterations of warm-up, then cosine decay to a twentieth of the peak rate."""
-    warmup = max(1, base.iterations // 12)
-    rise = optim.linear_schedule(base.learning_rate / 100, base.learning_rate, warmup)
-    fall = optim.cosine_decay(base.learning_rate, base.iterations - warmup, base.learning_rate / 20)
-    return optim.join_schedules([rise, fall], [warmup])
 
 
 def model_config(base: PocketBase) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 
 from harness.engine.batches import batch_order, to_arrays
 from harness.engine.chat import Row
+from harness.engine.cpu import keep_freed_memory, uncompiled
 from harness.engine.loss import assistant_loss
-from harness.engine.memory import process_peak
+from harness.engine.peak import process_peak
 from harness.engine.train import load_trainable
 from harness.errors import InvalidInput
 from harness.ladder import Rung, ladder
@@ -86,6 +87,7 @@ def main() -> None:
     batches = [[Row(tuple(tokens), tuple(mask)) for tokens, mask in batch] for batch in spec["batches"]]
     while len(batches) < ITERATIONS:
         batches.append(batches[0])
+    keep_freed_memory()
     model: nn.Module = load_trainable(Path(spec["base"]), training, rung)
     optimizer = optim.Adam(learning_rate=training.learning_rate)
     args = TrainingArgs(
@@ -96,14 +98,15 @@ def main() -> None:
         grad_checkpoint=rung.grad_checkpoint,
         grad_accumulation_steps=rung.accumulation,
     )
-    mlx_lm_train(
-        model,
-        optimizer,
-        batches,
-        args=args,
-        loss=assistant_loss(model),
-        iterate_batches=lambda **_: (to_arrays(batch) for batch in batches),
-    )
+    with uncompiled():
+        mlx_lm_train(
+            model,
+            optimizer,
+            batches,
+            args=args,
+            loss=assistant_loss(model),
+            iterate_batches=lambda **_: (to_arrays(batch) for batch in batches),
+        )
     Path(args.adapter_file).unlink()
     peak = mx.get_peak_memory()
     print(max(peak, process_peak()[0]) if mx.default_device() == mx.cpu else peak)

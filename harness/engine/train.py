@@ -29,9 +29,10 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from harness.engine.arrays import load_arrays, named_arrays
 from harness.engine.batches import Batch, in_order, shuffled
 from harness.engine.chat import Row
+from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import Loss, assistant_loss
 from harness.engine.models import dequantise, read_model
-from harness.engine.threads import threads_for
+from harness.engine.schedule import Schedule, cosine
 from harness.errors import InvalidInput
 from harness.ladder import Rung
 from harness.machine import has_fast_quantised_kernels
@@ -66,6 +67,12 @@ def lora_parameters(training: Training) -> dict[str, Any]:
     return {"rank": training.rank, "scale": training.scale, "dropout": training.dropout}
 
 
+def learning_rate(training: Training) -> float | Schedule:
+    """The rate that the optimiser takes: a number, or a function of the step."""
+    rate = training.learning_rate
+    return cosine(rate, training.iterations) if training.schedule == "cosine" else rate
+
+
 def trained_modules(model: nn.Module) -> tuple[str, ...]:
     """The modules inside a block that LoRA reaches, by name, for example ``self_attn.q_proj``."""
     names = {name.rsplit(".", 1)[0] for name in named_arrays(model.trainable_parameters())}
@@ -95,15 +102,16 @@ def train_adapter(base: Path, training: Training, rung: Rung, rows: list[Row], v
     Raises:
         InvalidInput: the base cannot be used, there are too few rows for a batch, or the loss is no number.
     """
+    keep_freed_memory()
     model = load_trainable(base, training, rung)
-    optimizer = optim.Adam(learning_rate=training.learning_rate)
+    optimizer = optim.Adam(learning_rate=learning_rate(training))
     optimizer.init(model.trainable_parameters())
     run = _Run(model, assistant_loss(model), optimizer, training, rung, out)
     _restore(run)
     (out / "adapter_config.json").write_text(json.dumps(_adapter_config(training, rung), indent=1), encoding="utf-8")
     valid_rows = valid[:: max(1, len(valid) // VALID_ROWS)][:VALID_ROWS]
     resumed_at = run.done
-    with Report(training.iterations, run.done) as report, threads_for(model):
+    with Report(training.iterations, run.done) as report, threads_for(model), uncompiled():
         while run.done < training.iterations:
             _segment(run, rows, report, wrap=rung.grad_checkpoint and run.done == resumed_at)
             run.valid_loss.append((run.done, _valid_loss(run, valid_rows)))
@@ -130,6 +138,7 @@ def _adapter_config(training: Training, rung: Rung) -> dict[str, Any]:
         "lora_parameters": lora_parameters(training),
         "optimizer": "adam",
         "learning_rate": training.learning_rate,
+        "schedule": training.schedule,
         "batch_size": rung.batch_size,
         "grad_accumulation_steps": rung.accumulation,
         "iters": training.iterations,

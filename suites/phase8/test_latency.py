@@ -3,50 +3,51 @@
 import pytest
 
 from harness import judge_measured
+from harness.replay import recorded
 from harness.verdicts import is_good
 
 
-@pytest.mark.benchmark(group="load")
-def test_load(benchmark, stopwatch):
+@pytest.mark.benchmark(group="load", timer=recorded)
+def test_load(benchmark, replay):
     """Read the weights into memory."""
-    benchmark.pedantic(stopwatch.load, rounds=1)
-    assert stopwatch.samples["load_s"].values
+    benchmark.pedantic(replay.load, rounds=1)
+    assert replay.samples["load_s"].values
 
 
-@pytest.mark.benchmark(group="cold first token")
-def test_cold_first_token(benchmark, stopwatch):
+@pytest.mark.benchmark(group="cold first token", timer=recorded)
+def test_cold_first_token(benchmark, replay):
     """Nothing cached: the whole prompt is read before the first token."""
-    benchmark.pedantic(stopwatch.cold_first_token, rounds=1)
-    assert stopwatch.samples["ttft_cold_s"].values
+    benchmark.pedantic(replay.cold_first_token, rounds=1)
+    assert replay.samples["ttft_cold_s"].values
 
 
-@pytest.mark.benchmark(group="canonical queries")
-def test_canonical_queries_end_to_end(benchmark, stopwatch):
+@pytest.mark.benchmark(group="canonical queries", timer=recorded)
+def test_canonical_queries_end_to_end(benchmark, replay):
     """Each canonical query once, the system prompt cached."""
-    benchmark.pedantic(stopwatch.canonical_queries, rounds=1)
-    assert stopwatch.samples["query_s"].values
+    benchmark.pedantic(replay.canonical_queries, rounds=1)
+    assert replay.samples["query_s"].values
 
 
-@pytest.mark.benchmark(group="fixed work")
-def test_fixed_work(benchmark, stopwatch):
+@pytest.mark.benchmark(group="fixed work", timer=recorded)
+def test_fixed_work(benchmark, replay):
     """The same number of tokens read and written, many times."""
-    benchmark.pedantic(stopwatch.fixed_work, rounds=stopwatch.rounds, warmup_rounds=0)
-    assert stopwatch.samples["token_s"].values
+    benchmark.pedantic(replay.fixed_work, rounds=replay.rounds)
+    assert replay.samples["token_s"].values
 
 
 @pytest.mark.gate("seconds a query")
-def test_queries_are_answered_within_the_limit(stopwatch, budgets, environment, judged):
+def test_queries_are_answered_within_the_limit(variant, measurement, budgets, environment, judged):
     """On the reference machine: mean seconds a canonical query."""
     verdict = judged(
-        judge_measured.seconds_a_query(stopwatch.name, stopwatch.role, stopwatch.samples, budgets, environment)
+        judge_measured.seconds_a_query(variant.name, variant.role, measurement.samples, budgets, environment)
     )
     assert is_good(verdict), verdict.detail
 
 
 @pytest.mark.gate("decode ratio")
-def test_decoding_is_not_slower_than_the_variant_it_is_compared_with(stopwatch, reference, budgets, judged):
+def test_decoding_is_not_slower_than_the_variant_it_is_compared_with(variant, measurement, reference, budgets, judged):
     """Anywhere: the ratio to another variant of the same run; what stays inconclusive is reported as such."""
-    verdict = judged(judge_measured.decode_ratio(stopwatch.name, stopwatch.role, stopwatch.samples, reference, budgets))
+    verdict = judged(judge_measured.decode_ratio(variant.name, variant.role, measurement.samples, reference, budgets))
     assert is_good(verdict) or verdict.status == "inconclusive", verdict.detail
 
 

@@ -7,7 +7,7 @@ from harness.verdicts import is_good
 
 
 @pytest.mark.gate("memory")
-def test_memory_stays_below_the_ceiling(variant, memory, budgets, judged):
+def test_memory_stays_below_the_ceiling(variant, measurement, budgets, judged):
     """Measured in a process that holds nothing else."""
-    verdict = judged(judge_measured.memory(variant.name, variant.role, memory, budgets))
+    verdict = judged(judge_measured.memory(variant.name, variant.role, measurement.memory, budgets))
     assert is_good(verdict), verdict.detail

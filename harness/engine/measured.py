@@ -1,0 +1,108 @@
+"""One variant under the stopwatch, in a process that holds nothing else: run as ``python -m harness.engine.measured``.
+
+The first line it reads is a ``Work``, every further line one of its steps; each is answered with a line of JSON.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+from harness.engine.chat import case_tokens, stop_ids
+from harness.engine.latency import Prompts, fixed_work
+from harness.engine.models import load_shipped
+from harness.engine.peak import memory
+from harness.record import Divergence, Reply
+from harness.replies import read_reply
+from harness.work import Work
+
+
+class _Measured:
+    """A variant as shipped, on its real kernels. Every method is a step and gives what it measured."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._tokens: dict[str, tuple[int, ...]] = {}
+        self._model: nn.Module
+        self._tokenizer: TokenizerWrapper
+        self._prompts: Prompts
+        self._stops: set[int] = set()
+
+    def load(self) -> dict[str, Any]:
+        """Load the variant as shipped."""
+        work, start = self._work, time.perf_counter()
+        self._model, self._tokenizer = load_shipped(work.folder, work.adapter)
+        seconds = time.perf_counter() - start
+        self._stops = stop_ids(self._tokenizer, work.prompting.stop_sequences)
+        asked = [case_tokens(self._tokenizer, case, list(work.tools), work.prompting) for case in work.cases]
+        self._prompts = Prompts(self._model, asked)
+        return {"load_s": [seconds]}
+
+    def cold(self) -> dict[str, Any]:
+        """The first canonical query with nothing cached, up to its first token."""
+        return {"ttft_cold_s": [self._prompts.first_token_cold_s()]}
+
+    def query(self, number: int) -> dict[str, Any]:
+        """One canonical query to its end, the system prompt cached."""
+        work, prompt = self._work, self._prompts.prompts[number]
+        timed = self._prompts.answer(prompt, self._stops, work.prompting.max_tokens)
+        self._tokens[work.cases[number].id] = timed.tokens
+        return {"ttft_warm_s": [timed.first_token_s], "query_s": [timed.total_s]}
+
+    def fixed(self) -> dict[str, Any]:
+        """The profile's fixed number of tokens read and written."""
+        work = self._work.latency
+        timed = fixed_work(self._model, work.prefill_tokens, work.decode_tokens)
+        between = timed.between_tokens_s
+        return {
+            "prefill_tokens_per_s": [work.prefill_tokens / timed.first_token_s],
+            "token_s": between,
+            "decode_tokens_per_s": [len(between) / sum(between)],
+            "fixed_work_s": [timed.total_s],
+        }
+
+    def memory(self) -> dict[str, Any]:
+        """What all this took."""
+        work = self._work.latency
+        fixed = f"{work.rounds} times {work.prefill_tokens} tokens read and {work.decode_tokens} written"
+        return memory(f"load, {len(self._work.cases)} canonical queries, {fixed}").model_dump()
+
+    def agreement(self) -> dict[str, Any]:
+        """The tokens of every timed reply, and where one parts from the judged reply to its query."""
+        other = [r for r in self._work.judged if self._tokens.get(r.case, r.tokens) != r.tokens]
+        return {"tokens": self._tokens, "divergences": [self._divergence(reply).model_dump() for reply in other]}
+
+    def _divergence(self, judged: Reply) -> Divergence:
+        work, mine, other = self._work, self._tokens[judged.case], judged.tokens
+        pairs = enumerate(zip(mine, other, strict=False))
+        position = next((i for i, (a, b) in pairs if a != b), min(len(mine), len(other)))
+        number = next(i for i, case in enumerate(work.cases) if case.id == judged.case)
+        prompt = self._prompts.prompts[number]
+        tokens = [{reply[position]} if position < len(reply) else self._stops for reply in (mine, other)]
+        text = self._tokenizer.decode(list(mine))
+        finish = "length" if len(mine) == work.prompting.max_tokens else "stop"
+        timed = read_reply(work.cases[number], text, mine, finish, len(prompt), work.prompting, list(work.tools))
+        return Divergence(
+            case=judged.case,
+            position=position,
+            gap=self._prompts.gap(prompt, mine[:position], *tokens),
+            same_decision=timed.decision == judged.decision,
+        )
+
+
+def main() -> None:
+    """Measure as the lines on standard input say."""
+    measured = _Measured(Work.model_validate_json(sys.stdin.readline()))
+    for line in sys.stdin:
+        step, *arguments = line.split()
+        found = getattr(measured, step)(*map(int, arguments))
+        mx.synchronize()
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

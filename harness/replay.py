@@ -1,0 +1,50 @@
+"""Recorded work played to pytest-benchmark: its rounds are the measured ones, on a clock that only they move.
+
+Variants are measured in processes of their own, so that nothing of pytest's is in their memory or their way.
+"""
+
+from harness.record import Samples
+
+
+class _Clock:
+    seconds = 0.0
+
+
+def recorded() -> float:
+    """The seconds of all work played so far; the timer of every benchmark of a variant."""
+    return _Clock.seconds
+
+
+class Replay:
+    """The timed work of one variant, one round after the other.
+
+    Raises:
+        LookupError: a round is played that was not measured.
+    """
+
+    def __init__(self, samples: dict[str, Samples]) -> None:
+        self.samples = samples
+        self.rounds = len(samples["fixed_work_s"].values)
+        self._left = {name: list(found.values) for name, found in samples.items()}
+
+    def load(self) -> None:
+        """Read the weights into memory."""
+        self._play("load_s")
+
+    def cold_first_token(self) -> None:
+        """The first canonical query with nothing cached, up to its first token."""
+        self._play("ttft_cold_s")
+
+    def canonical_queries(self) -> None:
+        """Every canonical query once."""
+        for _ in range(len(self._left["query_s"])):
+            self._play("query_s")
+
+    def fixed_work(self) -> None:
+        """One round of the fixed work."""
+        self._play("fixed_work_s")
+
+    def _play(self, name: str) -> None:
+        if not self._left.get(name):
+            raise LookupError(f"{name}: no more rounds were measured")
+        _Clock.seconds += self._left[name].pop(0)

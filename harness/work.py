@@ -1,0 +1,33 @@
+"""What is measured of one variant: the work that its process is asked to do, step by step. Values only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.cases import Case
+from harness.formats import Tools
+from harness.frozen import Frozen
+from harness.profile import LatencyWork, Prompting
+from harness.record import Reply
+
+
+class Work(Frozen):
+    """One variant to measure.
+
+    ``cases`` are the canonical queries, ``judged`` the replies to them that discrimination was judged on; where the
+    shipped kernels write other tokens, it is said where and by how much.
+    """
+
+    folder: Path
+    adapter: Path | None
+    cases: tuple[Case, ...]
+    prompting: Prompting
+    tools: Tools
+    latency: LatencyWork
+    judged: tuple[Reply, ...] = ()
+
+    def steps(self) -> Iterator[str]:
+        """The steps in their order. Memory is read when all timed work is done."""
+        yield from ("load", "cold")
+        yield from (f"query {number}" for number in range(len(self.cases)))
+        yield from ("fixed",) * self.latency.rounds
+        yield from ("memory", "agreement")
