@@ -16,7 +16,7 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 
 from harness.engine.batches import batch_order, to_arrays
 from harness.engine.chat import Row
-from harness.engine.cpu import keep_freed_memory, uncompiled
+from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
 from harness.engine.peak import process_peak
 from harness.engine.train import load_trainable
@@ -98,7 +98,7 @@ def main() -> None:
         grad_checkpoint=rung.grad_checkpoint,
         grad_accumulation_steps=rung.accumulation,
     )
-    with uncompiled():
+    with threads_for(model), uncompiled():
         mlx_lm_train(
             model,
             optimizer,
