@@ -80,7 +80,7 @@ def item(*, irrelevant: bool = False) -> Item:
 
 def fenced(name: str = "geometry.area", **arguments: Any) -> str:
     """A call as a reply of the fenced format."""
-    return render_call(Call(name=name, arguments=arguments), "fenced")
+    return f"```json\n{json.dumps({'name': name, 'arguments': arguments})}\n```"
 
 
 def judged(text: str, finish: Finish = "stop", *, irrelevant: bool = False) -> Judgement:

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from harness.profile import PROFILES, ROOT
@@ -56,6 +55,8 @@ def test_a_run_writes_every_report(reports: Path) -> None:
 def test_the_record_fits_the_published_schema(reports: Path) -> None:
     """docs/run.schema.json is what other tools read runs by."""
     schema = json.loads((ROOT / "docs" / "run.schema.json").read_text())
+    import jsonschema
+
     faults = jsonschema.Draft202012Validator(schema).iter_errors(json.loads((reports / "run.json").read_text()))
     assert [fault.message for fault in faults] == []
 

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from harness.errors import InvalidInput
@@ -37,6 +36,8 @@ def test_a_number_that_json_cannot_hold_is_refused_by_name(tmp_path: Path) -> No
 def test_the_schema_accepts_a_written_run(tmp_path: Path) -> None:
     """The schema is valid itself, and describes what is written."""
     save_run(record(), tmp_path)
+    import jsonschema
+
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(json.loads((tmp_path / "run.json").read_text(encoding="utf-8")), schema())
 
@@ -44,6 +45,8 @@ def test_the_schema_accepts_a_written_run(tmp_path: Path) -> None:
 def test_the_schema_refuses_unknown_keys(tmp_path: Path) -> None:
     """A misspelt key is not ignored."""
     values = json.loads(record().model_dump_json()) | {"verdict": []}
+    import jsonschema
+
     with pytest.raises(jsonschema.ValidationError, match="verdict"):
         jsonschema.validate(values, schema())
 
