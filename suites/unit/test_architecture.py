@@ -86,6 +86,7 @@ ORDER = [
     "harness.engine.kernels",
     "harness.engine.weights",
     "harness.engine.merge",
+    "harness.engine.zero",
     "harness.engine.recipe",
     "harness.engine.shards",
     "harness.engine.onepass",
