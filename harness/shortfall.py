@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from harness.survival_record import WORST_FIRST, Outcome
 
 MOST_SHORT = 0.01  # of what the delta changed in the codes: more is not called rounding
+MOST_LEFT = 0.01  # of the codes that the delta changed, and of the delta: with less there, the adapter is missing
 UNLIKELY = 1e-6  # a sign test below it: the differences go one way
 
 Fields = dict[str, Any]
@@ -92,7 +93,7 @@ def _is_missing(entry: Unlike, changed: Effect) -> bool:
     if entry.own == 0 or (changed.changed == 0 and entry.lost_scales == 0):
         return True
     share = changed.share or 0.0
-    return changed.changed <= MOST_SHORT * entry.lost and abs(share) <= MOST_SHORT
+    return changed.changed <= MOST_LEFT * entry.lost and abs(share) <= MOST_LEFT
 
 
 def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
@@ -101,7 +102,7 @@ def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
         return False
     if not changed.delta:
         return True
-    if abs(entry.short) > MOST_SHORT * entry.kept:
+    if not abs(entry.short) <= MOST_SHORT * entry.kept:  # not a number is not little
         return False
     sided = int(entry.against + entry.along)
     return sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY

@@ -109,6 +109,7 @@ ORDER = [
     "harness.lint_file",
     "harness.lint",
     "harness.lint_report",
+    "harness.integrity_report",
     "harness.card_facts",
     "harness.card",
     "harness.engine.bfcl",

@@ -267,6 +267,39 @@ def test_a_small_delta_that_is_lost_is_never_called_rounding(
     assert unlike or dtype == "bfloat16"
 
 
+def test_a_weak_delta_is_not_called_rounding_where_each_of_its_codes_could_be(tokenizer: Path, tmp_path: Path) -> None:
+    """Its codes alone, under the right scales: every one within bfloat16's rounding of a tie, at eight bits."""
+    import mlx.core as mx
+    import numpy as np
+
+    from harness.engine.arrays import load_arrays
+    from harness.engine.merge import merge
+
+    base = model_folder(tmp_path / "base", tokenizer, UNTIED, group_size=64, bits=8)
+    full = adapter_folder(tmp_path / "full", base)
+    adapter = changed(full, tmp_path / "small", lambda name, a: a * 5e-3 if name.endswith("lora_b") else a)
+    weak = changed(adapter, tmp_path / "weak", lambda name, a: a * 0.05 if name.endswith("lora_b") else a)
+    (right,), (other,) = (
+        fused(base, one, tmp_path / one.name / "out", target(8, 64, "preserve")) for one in (adapter, weak)
+    )
+
+    own = merge(base, adapter).sources[f"{QUERY}.weight"].block(0, 128).astype(mx.float32)
+
+    def graft(tensors: dict[str, Any]) -> None:
+        weaker = load_arrays(other / "model.safetensors").arrays
+        codes = [np.array(t[f"{QUERY}.weight"].view(mx.uint8)).astype(int) for t in (tensors, weaker)]
+        pairs = [(tensors[f"{QUERY}.{leaf}"], weaker[f"{QUERY}.{leaf}"]) for leaf in ("scales", "biases")]
+        same = [np.array(mine.view(mx.uint16) == theirs.view(mx.uint16)) for mine, theirs in pairs]
+        alike = np.repeat(same[0] & same[1], 64, axis=1)
+        taken = alike & (np.abs(np.array(own)) > 0.06) & (np.abs(codes[0] - codes[1]) <= 1)
+        tensors[f"{QUERY}.weight"] = mx.array(np.where(taken, codes[1], codes[0]).astype(np.uint8)).view(mx.uint32)
+
+    (fault,) = judged(base, adapter, rewritten(right, tmp_path / "grafted", graft)).faults
+    assert (fault.path, fault.outcome) == (QUERY, "differs")
+    assert fault.worst_steps == pytest.approx(1, abs=0.01)
+    assert fault.delta_share == pytest.approx(0.7, abs=0.1)
+
+
 def test_ties_that_another_device_rounds_the_other_way_are_apart(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """The codes nearest to a tie, one step off: no loss, and not equal either. One more step, and they differ."""
     import mlx.core as mx
@@ -361,3 +394,23 @@ def test_a_changed_setting_of_the_model_is_named(moe: tuple[Path, Path], tmp_pat
     (folder / "config.json").write_text(json.dumps(config))
     found = judged(*moe, folder)
     assert (found.outcome, found.faults, found.settings) == ("differs", (), ("rope_theta 5.0, base 10000.0",))
+
+
+def test_the_command_names_what_is_wrong_and_closes_with_one_line(
+    moe: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 equal, 1 not, 2 invalid; as JSON the whole record."""
+    from harness.cli import main
+
+    (folder,) = fused(*moe, tmp_path, target(5, 32, "preserve"))
+    given = ["--base", str(moe[0]), "--adapter", str(moe[1])]
+    assert main(["integrity", str(folder), *given]) == 0
+    assert capsys.readouterr().out.startswith("EQUAL: every tensor is that of base + adapter, in 26 modules, 5 of them")
+    assert main(["integrity", str(moe[0]), *given]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("ADAPTER MISSING" in line for line in lines) == 5
+    assert lines[-1].startswith("NOT EQUAL: the adapter is missing: 5 adapter missing, of 26 modules")
+    assert main(["integrity", str(moe[0]), *given, "--json"]) == 1
+    assert FolderIntegrity.model_validate_json(capsys.readouterr().out).outcome == "adapter missing"
+    assert main(["integrity", str(tmp_path / "nowhere"), *given]) == 2
+    assert "no such model folder" in capsys.readouterr().err
