@@ -246,8 +246,7 @@ def test_a_folder_quantised_twice_differs_with_its_delta(moe: tuple[Path, Path],
     assert all("quantised twice" in one.reason and one.worst_steps for one in touched)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("size", [1e-3, 1e-5])
+@pytest.mark.parametrize(("dtype", "size"), [("bfloat16", 1e-3), ("float32", 1e-5)])
 @pytest.mark.parametrize("factor", [0.0, 0.05])
 def test_a_small_delta_that_is_lost_is_never_called_rounding(
     factor: float, size: float, dtype: str, tokenizer: Path, tmp_path: Path
