@@ -49,6 +49,14 @@ def parser() -> argparse.ArgumentParser:
     artefacts.add_argument("action", choices=("list", "verify", "prune"))
     artefacts.add_argument("--profile", action="append", help="prune: keep what these need (all shipped profiles)")
     artefacts.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    text = "judge a fused folder, ours or made elsewhere: is every code that of base + adapter?"
+    judged = add("integrity", help=text, description=f"{text} 0 equal, 1 not, 2 invalid input, 3 rounding alone.")
+    judged.add_argument("folder", type=Path, metavar="FOLDER", help="the fused model's folder")
+    judged.add_argument("--base", type=Path, required=True, metavar="FOLDER", help="the model that it was fused from")
+    judged.add_argument(
+        "--adapter", type=Path, required=True, metavar="FOLDER", help="its adapter, as mlx-lm writes it"
+    )
+    judged.add_argument("--json", action="store_true", help="print the record of every module instead of a table")
     compare = add("compare", help="set two runs side by side")
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
     bench = add("bench", help="measure ours against stock mlx-lm in one run")

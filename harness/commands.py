@@ -197,6 +197,20 @@ def artefacts(options: argparse.Namespace) -> int:
     return 1 if any(faults.values()) else 0
 
 
+def integrity(options: argparse.Namespace) -> int:
+    """Judge a fused folder by its base and adapter; 3 where all that differs is rounding."""
+    from harness.engine.integrity import integrity as judge_folders
+    from harness.integrity_report import closing_line, show
+
+    (found,) = judge_folders(options.base, options.adapter, [options.folder])
+    if options.json:
+        print(found.model_dump_json(indent=1))
+        _ERRORS.print(closing_line(found), highlight=False, soft_wrap=True)
+    else:
+        show(found, _CONSOLE)
+    return {"equal": 0, "rounding": 3}.get(found.outcome, 1)
+
+
 def compare(options: argparse.Namespace) -> int:
     """Set two runs side by side."""
     from harness.compare import compare as compare_runs

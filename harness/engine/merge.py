@@ -54,7 +54,7 @@ def merge(base: Path, adapter: Path) -> Merged:
     attach_adapter(model, adapter)
     modules = dict(model.named_modules())
     layers = {path: module for path, module in modules.items() if hasattr(module, "fuse")}
-    _check_dora(adapter, layers)
+    check_dora(adapter, layers)
     model.update_modules(tree_unflatten([(path, layer.fuse(dequantize=True)) for path, layer in layers.items()]))
     model = dequantize_model(model)
     for key in ("quantization", "quantization_config"):
@@ -77,7 +77,12 @@ def merge(base: Path, adapter: Path) -> Merged:
     return Merged(model, config, sources, kept, kept_sources, adapted, scaled, bool(coded))
 
 
-def _check_dora(adapter: Path, layers: Modules) -> None:
+def check_dora(adapter: Path, layers: Modules) -> None:
+    """Refuse DoRA on a quantised embedding.
+
+    Raises:
+        InvalidInput: one of the adapted ``layers``, by path, is of that kind.
+    """
     for path, layer in layers.items():
         if isinstance(layer, DoRAEmbedding) and "scales" in layer.embedding:
             raise InvalidInput(

@@ -8,23 +8,20 @@ tensors under way and those few blocks.
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
 
+from harness.engine.blocks import BLOCK, pipelined, spans
 from harness.engine.kernels import quantise_all
 from harness.engine.recipe import Plan, Way, Write
 from harness.engine.shards import Shards
 from harness.engine.weights import Source
-from harness.machine import has_fast_quantised_kernels, this_machine
 from harness.progress import Amount
-
-BLOCK = 1 << 20  # weights: a block in float32 and its codes stay in a core's cache and below the allocator's mmap
-
-MOST_STREAMS = 8  # blocks under way are what peak memory consists of; more cores wait for the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +42,14 @@ class _Piece:
     data: mx.array
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What all folders take of one block of so many weights."""
+
+    pieces: list[_Piece]
+    weights: int
+
+
 def write_folders(plans: Sequence[Plan], folders: Sequence[Path], block: int = BLOCK) -> None:
     """Compute the weights of all plans in one pass and write each plan's into its folder, with an index.
 
@@ -57,10 +62,10 @@ def write_folders(plans: Sequence[Plan], folders: Sequence[Path], block: int = B
             open_files.enter_context(Shards(folder, plan.shapes, plan.parameters))
             for plan, folder in zip(plans, folders, strict=True)
         ]
-        for pieces, weights in _pipelined(jobs, block):
-            for piece in pieces:
+        for part in pipelined(_parts(jobs, block), lambda part: [piece.data for piece in part.pieces]):
+            for piece in part.pieces:
                 shards[piece.folder].put(piece.name, piece.offset, piece.data)
-            amount.add(weights)
+            amount.add(part.weights)
 
 
 def _jobs(plans: Sequence[Plan]) -> deque[_Job]:
@@ -73,47 +78,15 @@ def _jobs(plans: Sequence[Plan]) -> deque[_Job]:
     return deque(jobs.values())
 
 
-def _pipelined(jobs: deque[_Job], block: int) -> Iterator[tuple[list[_Piece], int]]:
-    """The finished pieces of block after block, and how many weights the block had."""
-    device = mx.default_device()
-    count = 1 if has_fast_quantised_kernels() else min(MOST_STREAMS, max(2, this_machine().cores))
-    streams = [mx.new_stream(device) for _ in range(count)]
-    under_way: deque[tuple[list[_Piece], int]] = deque()
-    number = 0
+def _parts(jobs: deque[_Job], block: int) -> Iterator[Callable[[], _Part]]:
+    """The work in blocks; a job is forgotten when its last block has begun."""
     while jobs:
         job = jobs.popleft()
-        for start, stop in _spans(job.source.shape, block):
-            with mx.stream(streams[number % count]):
-                pieces = _block(job, start, stop)
-            mx.async_eval(*(piece.data for piece in pieces))
-            under_way.append((pieces, math.prod(job.source.shape[1:]) * (stop - start)))
-            number += 1
-            if len(under_way) > 2 * count:
-                yield _finished(under_way)
-    while under_way:
-        yield _finished(under_way)
+        for start, stop in spans(job.source.shape, block):
+            yield partial(_block, job, start, stop)
 
 
-def _finished(under_way: deque[tuple[list[_Piece], int]]) -> tuple[list[_Piece], int]:
-    """The oldest block, computed."""
-    pieces, weights = under_way.popleft()
-    mx.eval(*(piece.data for piece in pieces))
-    return pieces, weights
-
-
-def _spans(shape: tuple[int, ...], block: int) -> Iterator[tuple[int, int]]:
-    """Ranges of the first axis that hold about ``block`` weights each."""
-    if 0 in shape:
-        return
-    if len(shape) < 2:
-        yield 0, shape[0] if shape else 1
-        return
-    step = max(1, block // max(1, math.prod(shape[1:])))
-    for start in range(0, shape[0], step):
-        yield start, min(start + step, shape[0])
-
-
-def _block(job: _Job, start: int, stop: int) -> list[_Piece]:
+def _block(job: _Job, start: int, stop: int) -> _Part:
     """What all folders take of one block, not yet computed."""
     weights = job.source.block(start, stop)
     pieces: list[_Piece] = []
@@ -126,7 +99,7 @@ def _block(job: _Job, start: int, stop: int) -> list[_Piece]:
             for name, array in _tensors(write, cast, quantised):
                 data = mx.contiguous(array).reshape(-1).view(mx.uint8)
                 pieces.append(_Piece(number, name, start * (array.nbytes // (stop - start)), data))
-    return pieces
+    return _Part(pieces, math.prod(job.source.shape[1:]) * (stop - start))
 
 
 def _tensors(

@@ -1,0 +1,172 @@
+"""What differences between a folder's codes and the right ones mean: pure judgement on counts and sums.
+
+Rounding is told from loss. A device with another order of summation may land on the other side of a tie,
+one step away. Such differences are called rounding only where every one of them is a step from a tie that is
+nearer than the floats' own rounding error, scales and biases are the same bits, and they are not at the
+delta's expense: they take or add at most a hundredth of what the delta changed in the codes, and
+do not all go its way or all against it (two-sided sign test). A delta that is lost or
+weakened fails the latter two, however small it is: what differs then is what the delta had changed.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from scipy.stats import binomtest
+
+from harness.survival_record import WORST_FIRST, Outcome
+
+MOST_SHORT = 0.01  # of what the delta changed in the codes: more is not called rounding
+MOST_LEFT = 0.01  # of the codes that the delta changed, and of the delta: with less there, the adapter is missing
+UNLIKELY = 1e-6  # a sign test below it: the differences go one way
+
+Fields = dict[str, Any]
+
+
+class Effect(NamedTuple):
+    """Sums over the weights of a module or an expert, of two things: the delta, and what changed.
+
+    What changed is the value in the folder less the zero-delta control's, deq Q(W + delta) - deq Q(W).
+    """
+
+    weights: float
+    changed: float
+    product: float
+    energy: float
+    delta: float
+    change_sum: float
+    delta_sum: float
+    step_sum: float
+
+    @property
+    def step(self) -> float:
+        """The mean quantisation step; 0 where codes have no common one."""
+        return self.step_sum / self.weights
+
+    @property
+    def share(self) -> float | None:
+        """The least-squares share of the delta in what changed; None without a delta."""
+        return self.product / self.delta if self.delta else None
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's, None where either side is constant."""
+        change = self.energy - self.change_sum**2 / self.weights
+        wanted = self.delta - self.delta_sum**2 / self.weights
+        if change <= 0 or wanted <= 0:
+            return None
+        return (self.product - self.change_sum * self.delta_sum / self.weights) / math.sqrt(change * wanted)
+
+
+class Unlike(NamedTuple):
+    """Counts and sums over one expert, or over a whole tensor, of a folder's codes against the right ones.
+
+    ``differing`` codes, ``far`` of them no rounding error from a tie between neighbours, ``against`` and ``along``
+    the delta; ``scales`` and biases that differ. ``short`` is the sum of (found - right) * delta, ``kept`` of
+    (right - control) * delta. ``lost`` counts right codes that are not the control's, ``lost_scales`` the
+    folder's scales that are not, ``own`` its codes and scales that are not the base's own.
+    """
+
+    differing: float
+    scales: float
+    far: float
+    short: float
+    kept: float
+    against: float
+    along: float
+    lost: float
+    lost_scales: float
+    own: float
+
+
+def outcome_of(entry: Unlike, changed: Effect, *, kept: bool) -> Outcome:
+    """What one expert or tensor is."""
+    if not entry.differing and not entry.scales:
+        return "equal"
+    if changed.delta and _is_missing(entry, changed):
+        return "adapter missing"
+    return "rounding" if _is_rounding(entry, changed, kept=kept) else "differs"
+
+
+def _is_missing(entry: Unlike, changed: Effect) -> bool:
+    """Whether the codes are the zero-delta control's or the base's own, or as good as the control's."""
+    if entry.own == 0 or (changed.changed == 0 and entry.lost_scales == 0):
+        return True
+    share = changed.share or 0.0
+    return changed.changed <= MOST_LEFT * entry.lost and abs(share) <= MOST_LEFT
+
+
+def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
+    """See the module's docstring."""
+    if kept or entry.scales or entry.far:
+        return False
+    if not changed.delta:
+        return True
+    if not abs(entry.short) <= MOST_SHORT * entry.kept:  # not a number is not little
+        return False
+    sided = int(entry.against + entry.along)
+    return sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
+
+
+def describe(name: str, found: Sequence[tuple[Unlike, Effect]], worst: float, *, stack: bool, kept: bool) -> Fields:
+    """The fields of ``ModuleIntegrity`` for a tensor that differs.
+
+    Args:
+        name: the tensor's.
+        found: the sums of each expert of a stack; of another tensor those of the whole.
+        worst: the largest difference in steps.
+        stack: whether it is a stack of experts.
+        kept: whether the right codes are the base's own, which nobody rounds.
+    """
+    outcomes = [outcome_of(entry, changed, kept=kept) for entry, changed in found]
+    share = Effect(*map(sum, zip(*(changed for _, changed in found), strict=True))).share
+    missing = tuple(n for n, outcome in enumerate(outcomes) if outcome == "adapter missing") if stack else ()
+    differing = tuple(n for n, outcome in enumerate(outcomes) if outcome != "equal") if stack else ()
+    outcome = next(outcome for outcome in WORST_FIRST if outcome in outcomes)
+    share = share if share is not None and math.isfinite(share) else None
+    return {
+        "outcome": outcome,
+        "differing": int(sum(entry.differing for entry, _ in found)),
+        "worst_steps": worst if math.isfinite(worst) else None,
+        "experts_missing": missing,
+        "experts_differing": differing,
+        "delta_share": share,
+        "reason": _reason(outcome, name, share, missing, differing if stack else None, len(found), worst),
+    }
+
+
+def _reason(
+    outcome: Outcome,
+    name: str,
+    share: float | None,
+    missing: tuple[int, ...],
+    differing: tuple[int, ...] | None,
+    entries: int,
+    worst: float,
+) -> str:
+    """Plain words."""
+    if outcome == "equal":
+        return ""
+    where = "" if differing is None or len(differing) == entries else f" in {_experts(differing)} of {entries}"
+    if outcome == "adapter missing":
+        where = "" if differing is None or len(missing) == entries else f" in {_experts(missing)} of {entries}"
+        return f"ADAPTER MISSING{where}: the codes are those of the base without the adapter"
+    if outcome == "rounding":
+        return f"rounding{where}: one step at ties, nothing at the delta's expense"
+    if not math.isfinite(worst):
+        return f"{name} differs{where}: values that are no numbers"
+    if share is None:
+        return f"{name} differs{where}: the adapter does not touch it"
+    return f"differs{where}: {_strength(share)}"
+
+
+def _strength(share: float) -> str:
+    """What a least-squares share of the delta means."""
+    if not 0.9 <= share <= 1.1:
+        return f"{share:.0%} of the delta is there"
+    return f"the delta is there ({share:.0%}), encoded from other floats: another dtype, or quantised twice"
+
+
+def _experts(numbers: Sequence[int]) -> str:
+    listed = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"expert{'s' if len(numbers) > 1 else ''} {listed}"

@@ -1,0 +1,82 @@
+"""What differences between codes mean: rounding is told from a delta that is lost, wholly, in part or in one row."""
+
+import pytest
+
+from harness.shortfall import Effect, Unlike, describe, outcome_of
+from harness.survival_record import Outcome
+
+WHOLE = Effect(100_000, 50_000, 1.0, 1.5, 1.0, 0.0, 0.0, 1000.0)
+FEW = Unlike(
+    differing=100,
+    scales=0,
+    far=0,
+    short=-0.001,
+    kept=1.0,
+    against=52,
+    along=48,
+    lost=50_000,
+    lost_scales=0,
+    own=80_000,
+)
+
+
+def outcome(**changes: float) -> Outcome:
+    """What a hundred codes at ties are, with some of the figures changed."""
+    return outcome_of(FEW._replace(**changes), WHOLE, kept=False)
+
+
+def test_ties_either_way_are_rounding() -> None:
+    """A hundred codes of a hundred thousand, about as many for the delta as against it."""
+    assert outcome() == "rounding"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scales": 1}, {"far": 1}, {"short": -0.02}, {"short": 0.02}, {"short": float("nan")}],
+    ids=["a scale", "a code far from a tie", "weaker by a fiftieth", "stronger by a fiftieth", "no number"],
+)
+def test_one_thing_that_rounding_does_not_do_is_enough(changes: dict[str, float]) -> None:
+    """Each alone."""
+    assert outcome(**changes) == "differs"
+
+
+def test_all_against_the_delta_is_no_rounding_however_few_they_are() -> None:
+    """One row's delta lost in a large matrix: a thousandth of the whole, each code at a tie, and all one way."""
+    assert outcome(against=100, along=0) == "differs"
+    assert outcome(against=0, along=100) == "differs"
+    assert outcome(differing=8, against=8, along=0) == "rounding"
+
+
+def test_codes_of_the_base_are_no_rounding_of_its_own() -> None:
+    """Kept codes are copied."""
+    assert outcome_of(FEW, WHOLE, kept=True) == "differs"
+
+
+def test_what_a_tiny_delta_changed_is_all_of_it() -> None:
+    """Five codes in all, each at a tie: too few for a test of signs, and yet all that there was to lose."""
+    lost = FEW._replace(differing=5, against=5, along=0, short=-1e-6, kept=1e-6, lost=5)
+    assert outcome_of(lost, WHOLE._replace(changed=0), kept=False) == "adapter missing"
+    nearly = lost._replace(differing=4, against=4, short=-0.8e-6)
+    assert outcome_of(nearly, WHOLE._replace(changed=1), kept=False) == "differs"
+
+
+def test_where_there_is_no_delta_nothing_can_be_lost() -> None:
+    """Ties alone decide."""
+    none = Effect(100_000, 100, 0.0, 1.0, 0.0, 0.0, 0.0, 1000.0)
+    assert outcome_of(FEW._replace(against=0, along=0, short=0, kept=0), none, kept=False) == "rounding"
+
+
+def test_the_worst_expert_counts_and_all_are_listed() -> None:
+    """One lost, one weak, one rounded, one equal."""
+    sums = [
+        (FEW._replace(differing=0), WHOLE),
+        (FEW, WHOLE),
+        (FEW._replace(far=9), WHOLE._replace(product=0.5)),
+        (FEW._replace(own=0), WHOLE._replace(product=0.0)),
+    ]
+    found = describe("experts.weight", sums, 3.0, stack=True, kept=False)
+    assert found["outcome"] == "adapter missing"
+    assert (found["experts_missing"], found["experts_differing"]) == ((3,), (1, 2, 3))
+    assert found["differing"] == 300
+    assert found["delta_share"] == pytest.approx(2.5 / 4)
+    assert found["reason"] == "ADAPTER MISSING in expert 3 of 4: the codes are those of the base without the adapter"
