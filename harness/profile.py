@@ -296,10 +296,9 @@ class Profile(Frozen):
         if self.survival and not (self.fuse and self.corpus):
             wanted = " and ".join(f"[{name}]" for name in ("fuse", "corpus") if not getattr(self, name))
             raise ValueError(f"[survival] compares fused models on held-out rows: add {wanted}, or take it out")
-        if self.survival and (judged := sorted(set(self.survival.control_widths) & set(self.fuse.widths))):
-            raise ValueError(
-                f"survival.control_widths: {', '.join(map(str, judged))} is in fuse.widths; take it out here"
-            )
+        if self.survival and self.fuse and (both := {*self.survival.control_widths} & {*self.fuse.widths}):
+            named = ", ".join(map(str, sorted(both)))
+            raise ValueError(f"survival.control_widths: {named} is in fuse.widths too; take it out here")
         if isinstance(self.corpus, FilesCorpus) and self.training and not (self.corpus.train and self.corpus.valid):
             raise ValueError("corpus.train and corpus.valid are needed for [training]")
         if isinstance(self.base, PocketBase) and not isinstance(self.corpus, MinedCorpus):

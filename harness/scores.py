@@ -1,7 +1,7 @@
 """What one variant scored on the held-out rows, teacher-forced: records, and their files. No model is needed.
 
 ``tokens.npz`` holds one value for each scored token, rows one after another: ``nll`` and ``kl`` in nats, ``same``
-(the likeliest token is the reference's), ``call`` (it lies inside a tool call), ``row``. ``scores.json`` holds the rest.
+(the likeliest token is the reference's), ``call`` (it lies inside a tool call), ``row``. The rest: ``scores.json``.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Margin(Frozen):
 
 
 class ScoreFile(Frozen):
-    """What was scored beside tokens. ``read_to`` is how many tokens of a reply were read, 0 where none was asked for."""
+    """What was scored beside tokens. ``read_to`` is how many tokens of a reply were read; 0: none was asked for."""
 
     rows: tuple[ScoredRow, ...]
     margins: tuple[Margin, ...]

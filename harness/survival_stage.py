@@ -91,7 +91,7 @@ class SurvivalStage:
         """The rungs that judging the named variants takes; all of them where none is named."""
         if not only:
             return self.rungs
-        always = {"base", self.reference.variant.name}
+        always = {"base", ADAPTER, self.reference.variant.name}
         bits = {self.flow.variant(name).bits for name in only}
         wanted = always | set(only) | {f"zero-{b}bit" for b in bits}
         return [rung for rung in self.rungs if rung.name in wanted] if self.judged(only) else []
@@ -144,13 +144,13 @@ class SurvivalStage:
         return list({step.key: step for step in folders if isinstance(step, Step)}.values())
 
     def survived(self, rung: Variant) -> Step:
-        """A fused folder against its base and adapter: is every code right, and what is left of the delta."""
+        """A fused folder against its base and adapter: is every code right (if judged), and what is left of the delta."""
         flow = self.flow
         inputs = {"base": flow.base.key, "adapter": flow.adapter.key, "folder": rung.folder.key}
         environment = numeric_environment()
         return Step(
             "survived",
-            1,
+            2,
             inputs | {"environment": environment},
             lambda out: self._check([(rung, out)]),
             note=rung.name,
@@ -158,22 +158,32 @@ class SurvivalStage:
 
     def survived_together(self, only: Sequence[str] = ()) -> dict[str, Path]:
         """The artefacts of ``survived`` by rung; the missing ones are made in one pass over base and adapter."""
-        rungs = {self.survived(rung).key: rung for rung in self.needed(only) if rung.kind == "fused"}
+        rungs = {self.survived(rung).key: rung for rung in self._checked(only)}
         steps = [self.survived(rung) for rung in rungs.values()]
         made = self.flow.store.ensure_all(steps, lambda outs: self._check([(rungs[s.key], out) for s, out in outs]))
         return dict(zip((rung.name for rung in rungs.values()), made, strict=True))
+
+    def _checked(self, only: Sequence[str]) -> list[Variant]:
+        """Judged rungs and control widths: the float reference and the other recipe are only compared with."""
+        widths = {f"fused-{bits}bit" for bits in self.widths} | {rung.name for rung in self.judged()}
+        return [rung for rung in self.needed(only) if rung.name in widths]
 
     def _check(self, outs: Sequence[tuple[Variant, Path]]) -> None:
         from harness.engine.delta_stats import delta_stats
         from harness.engine.integrity import integrity
 
-        flow = self.flow
-        base, adapter = flow.path(flow.base), flow.path(flow.adapter)
-        folders = [flow.path(rung.folder) for rung, _ in outs]
-        checked = zip(integrity(base, adapter, folders), delta_stats(base, adapter, folders), outs, strict=True)
-        for found, left, (_, out) in checked:
-            (out / INTEGRITY).write_text(found.model_dump_json(indent=1), encoding="utf-8")
-            (out / DELTA).write_text(left.model_dump_json(indent=1), encoding="utf-8")
+        base, adapter = self.flow.path(self.flow.base), self.flow.path(self.flow.adapter)
+        judged = [(rung, out) for rung, out in outs if rung in self.judged()]
+        coded = [(rung, out) for rung, out in outs if rung.bits is not None]
+        found = integrity(base, adapter, self._folders(judged)) if judged else []
+        for one, (_, out) in zip(found, judged, strict=True):
+            (out / INTEGRITY).write_text(one.model_dump_json(indent=1), encoding="utf-8")
+        left = delta_stats(base, adapter, self._folders(coded)) if coded else []
+        for stats, (_, out) in zip(left, coded, strict=True):
+            (out / DELTA).write_text(stats.model_dump_json(indent=1), encoding="utf-8")
+
+    def _folders(self, outs: Sequence[tuple[Variant, Path]]) -> list[Path]:
+        return [self.flow.path(rung.folder) for rung, _ in outs]
 
     def steps(self, only: Sequence[str] = ()) -> list[Source]:
         """The ladder's artefacts in the order they are built, beside those of the flow."""
@@ -182,7 +192,7 @@ class SurvivalStage:
             return []
         ordered = sorted(rungs, key=lambda rung: rung.name != self.reference.variant.name)
         scores = [self.scores(rung) for rung in ordered]
-        checked = [self.survived(rung) for rung in rungs if rung.kind == "fused"]
+        checked = [self.survived(rung) for rung in self._checked(only)]
         return [self.flow.zero, *self.fused_steps(only), *scores, *checked]
 
     @cached_property
