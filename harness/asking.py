@@ -1,17 +1,19 @@
-"""Ask several variants at once: on a CPU half of the work of a reply is not BLAS and uses one core."""
+"""Work on several variants at once: on a CPU half of the work of a reply is not BLAS and uses one core."""
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.flow import Flow, Variant
+from harness.flow import Flow
 from harness.machine import BLAS_THREADS, has_fast_quantised_kernels, this_machine
 from harness.progress import Count
+from harness.survival_stage import SurvivalStage
 
 AT_ONCE = 2
 
@@ -23,32 +25,72 @@ def ask(flow: Flow, names: Sequence[str], build: Path) -> None:
         InvalidInput: a variant cannot be asked; what its process said is in the message.
     """
     missing = [v for v in map(flow.variant, names) if not flow.store.find(flow.replies(v))]
-    workers = 1 if has_fast_quantised_kernels() else min(AT_ONCE, this_machine().cores, len(missing))
-    if workers < 2:
+    if _workers(len(missing)) < 2:
         for variant in missing:
             flow.path(flow.replies(variant))
         return
-    threads = str(max(1, this_machine().cores // workers))
+    _side_by_side(flow, "replies", "asked", [[variant.name] for variant in missing], build)
+
+
+def score(flow: Flow, names: Sequence[str], build: Path) -> None:
+    """Score every rung of the ladder that judging the named variants takes and that has no scores yet.
+
+    The reference comes first, since all others are compared with it. Each process scores its share of the others one
+    after another: a small model takes less time than a process to start.
+
+    Raises:
+        InvalidInput: a rung cannot be scored; what its process said is in the message.
+    """
+    if flow.profile.survival is None:
+        return
+    ladder = SurvivalStage(flow)
+    missing = [rung for rung in ladder.needed(names) if not flow.store.find(ladder.scores(rung))]
+    if missing:
+        flow.path(ladder.scores(ladder.reference.variant))
+    others = [rung for rung in missing if rung.name != ladder.reference.variant.name]
+    workers = _workers(len(others))
+    if workers < 2:
+        for rung in others:
+            flow.path(ladder.scores(rung))
+        return
+    shares = [[rung.name for rung in others[start::workers]] for start in range(workers)]
+    _side_by_side(flow, "scores", "scored", shares, build)
+
+
+def _workers(pieces: int) -> int:
+    return 1 if has_fast_quantised_kernels() else min(AT_ONCE, this_machine().cores, pieces)
+
+
+def _side_by_side(flow: Flow, command: str, done: str, shares: Sequence[Sequence[str]], build: Path) -> None:
+    """Run a command of the harness on shares of variants, ``AT_ONCE`` at a time, the cores divided among them.
+
+    A process says one line on its standard output for each finished variant.
+    """
+    threads = str(max(1, this_machine().cores // _workers(len(shares))))
     environment = os.environ | dict.fromkeys(BLAS_THREADS, threads)
     running: list[subprocess.Popen] = []
-    with Count("replies", len(missing)) as count:
+    with Count(command, sum(map(len, shares))) as count:
 
-        def one(variant: Variant) -> None:
+        def one(share: Sequence[str]) -> None:
             started = time.monotonic()
-            command = [sys.executable, "-m", "harness", "replies", "--profile", str(flow.located.path)]
-            command += ["--variant", variant.name, "--build", str(build)]
-            process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
-            running.append(process)
-            said = process.communicate()[1]
-            if process.returncode:
-                raise InvalidInput(f"{variant.name} could not be asked: {said.strip()[-1500:].removeprefix('error: ')}")
-            count.one(f"{variant.name} asked in {time.monotonic() - started:.0f} s")
+            arguments = [sys.executable, "-m", "harness", command, "--profile", str(flow.located.path)]
+            arguments += [argument for name in share for argument in ("--variant", name)] + ["--build", str(build)]
+            with tempfile.TemporaryFile("w+") as said:
+                process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
+                running.append(process)
+                assert process.stdout is not None
+                for name, _ in zip(share, process.stdout, strict=False):
+                    count.one(f"{name} {done} in {time.monotonic() - started:.0f} s")
+                    started = time.monotonic()
+                process.communicate()
+                if process.returncode:
+                    said.seek(0)
+                    why = said.read().strip()[-1500:].removeprefix("error: ")
+                    raise InvalidInput(f"{', '.join(share)} could not be {done}: {why}")
 
-        pool = ThreadPoolExecutor(workers)
+        pool = ThreadPoolExecutor(_workers(len(shares)))
         try:
-            for _ in pool.map(one, missing):
+            for _ in pool.map(one, shares):
                 pass
         finally:  # Ctrl-C or a failure: nothing new is started, and what runs is stopped
             pool.shutdown(wait=False, cancel_futures=True)

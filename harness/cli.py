@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         ("train", "train the adapter"),
         ("fuse", "fuse the adapter at one width or at all of the profile's"),
         ("replies", "ask every variant every prompt, judge nothing"),
+        ("scores", "score every rung of the ladder on the held-out rows, judge nothing"),
     ):
         command = add(name, help=text, description=text)
         # with --check it matters whether a profile was named
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
             text = "prove the built corpus: execute N random calls again (50) and check every closing answer"
             command.add_argument("--verify", type=int, nargs="?", const=50, metavar="N", help=text)
             _add_check(command)
-        if name in ("run", "replies"):
+        if name in ("run", "replies", "scores"):
             command.add_argument("--variant", action="append", default=[], help="this one only; may be repeated")
         if name == "run":
             command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import plan, profile
-from harness.asking import ask
+from harness.asking import ask, score
 from harness.errors import InvalidInput
 from harness.external import External
 from harness.flow import Flow, Source
@@ -18,10 +18,12 @@ from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
 from harness.store import Step, Store, read_manifest, size_on_disk
+from harness.survival_stage import SurvivalStage, all_steps
 
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
 _CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
 _ERRORS = Console(stderr=True)
+_TOGETHER = ("replies", "scores", "survived")  # made for several variants at once, when all else is there
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,15 +34,18 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
-    steps = flow.steps(options.variant)
+    steps = all_steps(flow, options.variant)
     unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
     widths = [step for step in unbuilt if step.stage == "fused"]
     for source in steps:
         if source in widths:
             flow.fused_together(widths)  # the first of them builds all
-        elif isinstance(source, External) or source.stage != "replies" or source not in unbuilt:
+        elif isinstance(source, External) or source.stage not in _TOGETHER or source not in unbuilt:
             _ensure(flow, source)
     ask(flow, flow.named(options.variant), options.build)
+    score(flow, options.variant, options.build)
+    if flow.profile.survival:
+        SurvivalStage(flow).survived_together(options.variant)
     return judge_with_pytest(flow, options.variant, options.build, options.reports)
 
 
@@ -160,6 +165,19 @@ def replies(options: argparse.Namespace) -> int:
     return 0
 
 
+def scores(options: argparse.Namespace) -> int:
+    """Score the named rungs of the ladder on the held-out rows and say where their scores are."""
+    flow = _flow(options)
+    ladder = SurvivalStage(flow)
+    steps = [ladder.scores(rung) for rung in (map(ladder.rung, options.variant) if options.variant else ladder.rungs)]
+    if options.plan:
+        return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
+    plan.require_machine(flow)
+    for step in steps:
+        _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)
+    return 0
+
+
 def doctor(_: argparse.Namespace) -> int:
     """Print what MLX runs on."""
     from harness.engine.doctor import report
@@ -176,7 +194,7 @@ def artefacts(options: argparse.Namespace) -> int:
         keep = {
             store.path(source)
             for name in names
-            for source in Flow(profile.load(name), store).steps()
+            for source in all_steps(Flow(profile.load(name), store))
             if not isinstance(source, External)
         }
         _CONSOLE.print(f"freed {store.prune(keep) / GB:.2f} GB; kept what {', '.join(names)} need")

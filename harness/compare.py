@@ -11,7 +11,8 @@ from rich.text import Text
 from harness import cells
 from harness.differences import mcnemar, newcombe
 from harness.frozen import Frozen
-from harness.record import Interval, Memory, Reply, RunRecord, VariantRecord
+from harness.interval import Interval
+from harness.record import Memory, Reply, RunRecord, VariantRecord
 from harness.stats import ratio_of_medians
 from harness.summary import DECODE, MemoryReading, Proportion, Row, first_turns, rows
 from harness.visible import visible

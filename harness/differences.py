@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from harness.record import Interval
+from harness.interval import Interval
 
 
 def newcombe(successes_a: int, trials_a: int, successes_b: int, trials_b: int) -> Interval:

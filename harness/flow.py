@@ -201,42 +201,53 @@ class Flow:
             listed = ", ".join(map(str, allowed)) or "none"
             raise InvalidInput(f"{self.located.path}: width {bits} is not in fuse.widths: {listed}. Add it there.")
 
-        wanted = Target(bits=bits, group_size=fuse.group_size, recipe=fuse.recipe)
+        return self.fused_from(self.adapter, Target(bits=bits, group_size=fuse.group_size, recipe=fuse.recipe))
+
+    @cached_property
+    def zero(self) -> Step:
+        """An adapter like the profile's whose delta is nothing: fused, it is the zero-delta control."""
 
         def make(out: Path) -> None:
-            self._fuse([(wanted, out)])
+            from harness.engine.zero import zero_adapter
+
+            zero_adapter(self.path(self.base), self.path(self.adapter), out)
+
+        return Step(
+            "zero", 1, {"base": self.base.key, "adapter": self.adapter.key, "mlx": metadata.version("mlx")}, make
+        )
+
+    def fused_from(self, adapter: Source, wanted: Target) -> Step:
+        """The base fused with one adapter at one target, whatever the profile asks for."""
+
+        def make(out: Path) -> None:
+            self._fuse(adapter, [(wanted, out)])
 
         inputs = {
-            "bits": bits,
-            "group_size": fuse.group_size,
-            "recipe": fuse.recipe,
+            **wanted.model_dump(),
             "base": self.base.key,
-            "adapter": self.adapter.key,
+            "adapter": adapter.key,
             "environment": numeric_environment(),
         }
         parameters = getattr(self.profile.base, "parameters", None) or 0
-        per_weight = 16.0 if bits is None else bits + 32 / fuse.group_size
-        return Step(
-            "fused",
-            2,
-            inputs,
-            make,
-            disk_gb=free_gb_needed(parameters, per_weight),
-            note=str(wanted),
-        )
+        per_weight = 16.0 if wanted.bits is None else wanted.bits + 32 / wanted.group_size
+        return Step("fused", 2, inputs, make, disk_gb=free_gb_needed(parameters, per_weight), note=str(wanted))
 
     def fused_together(self, steps: Sequence[Step]) -> list[Path]:
-        """The folders of several ``fused`` steps; those that are missing are built in one pass over the base."""
+        """The folders of several ``fused`` steps; the missing ones are built in one pass over the base an adapter."""
 
         def make(outs: Sequence[tuple[Step, Path]]) -> None:
-            self._fuse([(Target(**{k: step.inputs[k] for k in Target.model_fields}), out) for step, out in outs])
+            for adapter in (self.adapter, self.zero):
+                made = [(step, out) for step, out in outs if step.inputs["adapter"] == adapter.key]
+                wanted = [(Target(**{k: step.inputs[k] for k in Target.model_fields}), out) for step, out in made]
+                if wanted:
+                    self._fuse(adapter, wanted)
 
         return self.store.ensure_all(steps, make)
 
-    def _fuse(self, wanted: Sequence[tuple[Target, Path]]) -> None:
+    def _fuse(self, adapter: Source, wanted: Sequence[tuple[Target, Path]]) -> None:
         from harness.engine.fuse import fuse as fuse_adapter
 
-        fuse_adapter(self.path(self.base), self.path(self.adapter), wanted)
+        fuse_adapter(self.path(self.base), self.path(adapter), wanted)
 
     def variants(self) -> list[Variant]:
         """Every variant of the profile, in the order of the flow."""

@@ -14,15 +14,31 @@ from harness.parsing import Call, Failure, Parsed, parse_reply, same_calls
 from harness.profile import Format
 from harness.schemas import Tools, parameters
 
-__all__ = ["Call", "Failure", "Parsed", "Tools", "describe_tools", "opening", "parse_reply", "render_call"]
+__all__ = [
+    "Call",
+    "Failure",
+    "Parsed",
+    "Tools",
+    "closing",
+    "describe_tools",
+    "opening",
+    "parse_reply",
+    "render_call",
+]
 
 _OPENING = {"fenced": "```json\n", "hermes": "<tool_call>\n", "qwen3-coder": "<tool_call>\n<function="}
+_CLOSING = {"fenced": "```", "hermes": "</tool_call>", "qwen3-coder": "</tool_call>"}
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
 def opening(style: Format) -> str:
     """The fixed string that every call in this format starts with."""
     return _OPENING[style]
+
+
+def closing(style: Format) -> str:
+    """The fixed string that every call in this format ends with."""
+    return _CLOSING[style]
 
 
 def render_call(call: Call, style: Format, tools: Tools | None = None) -> str:

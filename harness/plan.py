@@ -11,6 +11,7 @@ from harness.frozen import Frozen
 from harness.machine import GB, disk_free_gb, has_fast_quantised_kernels, this_machine
 from harness.profile import Profile
 from harness.store import Step, size_on_disk
+from harness.survival_stage import all_steps
 
 
 class PlannedStage(Frozen):
@@ -54,7 +55,7 @@ def require_machine(flow: Flow) -> None:
 def plan(flow: Flow, only: list[str] | None = None) -> list[PlannedStage]:
     """The stages of a run in order."""
     stages = []
-    for source in flow.steps(only):
+    for source in all_steps(flow, only or ()):
         if isinstance(source, External):
             stages.append(
                 PlannedStage(stage=f"given: {source.name}", key=source.key, state="given", peak_gb=0, disk_gb=0)
@@ -85,7 +86,7 @@ def estimated_peak_gb(profile: Profile, step: Step) -> float:
     weights = parameters * held / 8 / GB
     if step.stage in ("probe", "adapter"):
         return 1.25 * weights + 0.5
-    return weights + 0.3 if step.stage == "replies" else 0.5
+    return weights + 0.3 if step.stage in ("replies", "scores") else 0.5
 
 
 def show(flow: Flow, console: Console, only: list[str] | None = None) -> bool:

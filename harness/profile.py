@@ -21,7 +21,7 @@ GroupSize = Literal[32, 64, 128]
 Recipe = Literal["mlx-lm", "preserve"]
 Role = Literal["production", "candidate", "control"]
 Format = Literal["fenced", "hermes", "qwen3-coder"]
-ChanceGate = Literal["decode ratio", "accuracy vs adapter"]
+ChanceGate = Literal["decode ratio", "accuracy vs adapter", "recovery"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
 
@@ -172,6 +172,20 @@ class Fuse(Frozen):
     keep_float: bool = False
 
 
+class Survival(Frozen):
+    """Whether the adapter survives fusing, on the held-out rows.
+
+    ``recovery_floor`` is the share of the fine-tuning's gain that must be left. ``control_widths`` are fused to be
+    compared with, and not judged. ``rows`` is how many held-out rows are scored at most, evenly spread; all without.
+    ``compare_recipes`` scores the lowest production width in the other recipe too.
+    """
+
+    recovery_floor: Share = 0.95
+    control_widths: tuple[Width, ...] = (2, 3)
+    rows: Annotated[int, Field(ge=2)] | None = None
+    compare_recipes: bool = True
+
+
 class ReadyModel(Frozen):
     """A model folder that was made elsewhere and is judged as it is."""
 
@@ -242,7 +256,7 @@ class Budgets(Frozen):
     terminated: Share = 1.0
     probes: Share | None = None
     max_loss: Share = 0.05
-    inconclusive_blocks: tuple[ChanceGate, ...] = ("decode ratio",)
+    inconclusive_blocks: tuple[ChanceGate, ...] = ("decode ratio", "recovery")
     latency: LatencyBudget = LatencyBudget()
     memory: MemoryBudget | None = None
 
@@ -268,6 +282,7 @@ class Profile(Frozen):
     training: Training | None = None
     adapter: ReadyAdapter | None = None
     fuse: Fuse | None = None
+    survival: Survival | None = None
     models: tuple[ReadyModel, ...] = ()
     roles: VariantRoles = {}
     latency: LatencyWork = LatencyWork()
@@ -283,6 +298,12 @@ class Profile(Frozen):
             raise ValueError("[fuse] needs an adapter: add [training] or [adapter]")
         if self.training and not self.corpus:
             raise ValueError("[training] needs [corpus]")
+        if self.survival and not (self.fuse and self.corpus):
+            wanted = " and ".join(f"[{name}]" for name in ("fuse", "corpus") if not getattr(self, name))
+            raise ValueError(f"[survival] compares fused models on held-out rows: add {wanted}, or take it out")
+        if self.survival and self.fuse and (both := {*self.survival.control_widths} & {*self.fuse.widths}):
+            named = ", ".join(map(str, sorted(both)))
+            raise ValueError(f"survival.control_widths: {named} is in fuse.widths too; take it out here")
         if isinstance(self.corpus, FilesCorpus) and self.training and not (self.corpus.train and self.corpus.valid):
             raise ValueError("corpus.train and corpus.valid are needed for [training]")
         if isinstance(self.base, PocketBase) and not isinstance(self.corpus, MinedCorpus):

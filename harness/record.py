@@ -4,6 +4,8 @@ from typing import Literal
 
 from harness.formats import Call
 from harness.frozen import Frozen
+from harness.interval import Interval
+from harness.ladder_record import LadderRecord
 from harness.profile import Role
 
 SCHEMA_VERSION = 1
@@ -13,14 +15,6 @@ Suite = Literal["canonical", "held-out", "probe"]
 Decision = Literal["call", "answer", "malformed", "empty"]
 Finish = Literal["stop", "length"]
 Status = Literal["pass", "fail", "xfail", "xpass", "inconclusive", "new", "info", "not applicable", "missing"]
-
-
-class Interval(Frozen):
-    """A two-sided 95 % interval and the method it comes from."""
-
-    low: float
-    high: float
-    method: str
 
 
 class Environment(Frozen):
@@ -261,7 +255,7 @@ class CorpusRecord(Frozen):
 
 
 class RunRecord(Frozen):
-    """One run of Phase 8."""
+    """One run of Phase 8. ``survival`` is None where the profile scores no ladder, and in runs before there was one."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     profile: str
@@ -278,6 +272,7 @@ class RunRecord(Frozen):
     training: TrainingRecord | None
     variants: tuple[VariantRecord, ...]
     verdicts: tuple[Verdict, ...]
+    survival: LadderRecord | None = None
 
 
 class VerdictFile(Frozen):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from harness.record import Interval
+from harness.interval import Interval
 
 
 def clopper_pearson(successes: int, trials: int) -> Interval:

@@ -9,8 +9,9 @@ from statistics import fmean, median
 from typing import Literal
 
 from harness.frozen import Frozen
+from harness.interval import Interval
 from harness.profile import Role
-from harness.record import Interval, Memory, Reply, RunRecord, Samples, Status, Suite, VariantRecord, Verdict
+from harness.record import Memory, Reply, RunRecord, Samples, Status, Suite, VariantRecord, Verdict
 from harness.stats import clopper_pearson
 
 QUERY = "query_s"

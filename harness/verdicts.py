@@ -11,6 +11,8 @@ GATES = (
     "held-out",
     "probes",
     "accuracy vs adapter",
+    "integrity",
+    "recovery",
     "over-calls",
     "under-calls",
     "second turn",

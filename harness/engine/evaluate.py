@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mlx_lm.utils import get_total_parameters
 from rich.console import Console
@@ -22,16 +23,7 @@ def evaluate(
     folder: Path, adapter: Path | None, cases: list[Case], prompting: Prompting, tools: Tools, out: Path
 ) -> None:
     """Write ``replies.json``: every reply, the weights they came from, bits per weight and size in bytes."""
-    shipped = read_model(folder)  # lazy: counted, never loaded
-    if adapter is not None:
-        attach_adapter(shipped, adapter)
-    weights = {
-        "bits_per_weight": round(bits_per_weight(shipped), 3),
-        "parameters": int(get_total_parameters(shipped)),
-        "size_bytes": sum(p.stat().st_size for f in (folder, adapter) if f for p in _weight_files(f)),
-        "replies_on": replies_on(),
-    }
-    del shipped
+    weights = weights_of(folder, adapter)
     keep_freed_memory()
     model, tokenizer = load_fast(folder, adapter)
     stops = stop_ids(tokenizer, prompting.stop_sequences)
@@ -46,6 +38,19 @@ def evaluate(
         replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))
     stored = {**weights, "replies": [reply.model_dump(mode="json") for reply in replies]}
     (out / "replies.json").write_text(json.dumps(stored, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def weights_of(folder: Path, adapter: Path | None) -> dict[str, Any]:
+    """Bits per weight, parameters and size in bytes as shipped, and what replies are made on."""
+    shipped = read_model(folder)  # lazy: counted, never loaded
+    if adapter is not None:
+        attach_adapter(shipped, adapter)
+    return {
+        "bits_per_weight": round(bits_per_weight(shipped), 3),
+        "parameters": int(get_total_parameters(shipped)),
+        "size_bytes": sum(p.stat().st_size for f in (folder, adapter) if f for p in _weight_files(f)),
+        "replies_on": replies_on(),
+    }
 
 
 def _weight_files(folder: Path) -> list[Path]:

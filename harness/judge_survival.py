@@ -1,0 +1,78 @@
+"""The gates on survival: are a fused model's codes right, and is the gain of the fine-tuning still there? Pure."""
+
+from harness.ladder_record import FolderCheck, Recovery
+from harness.profile import Budgets, Role
+from harness.record import Verdict
+from harness.verdicts import missing, not_applicable, status_of
+
+_NAMED = 5
+
+
+def judged_reason(kind: str, name: str, has_survival: bool) -> str:
+    """Why the gates on survival do not apply to a variant; empty where they do."""
+    if not has_survival:
+        return "the profile has no [survival] section"
+    if kind == "fused":
+        return ""
+    whats = {"base": "this is what the adapter was trained on", "adapter": "this is the adapter itself, not fused"}
+    return whats.get(kind, f"{name} was not fused here; `python -m harness integrity` judges folders made elsewhere")
+
+
+def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str = "") -> Verdict:
+    """Every code, scale and float of a fused folder is the one recomputed from base and adapter."""
+    gate = "integrity"
+    if reason:
+        return not_applicable(variant, role, gate, reason)
+    if found is None:
+        return missing(variant, role, gate, "the folder was not compared with its base and adapter")
+    if not found.unchanged:
+        return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
+    good = found.outcome == "equal"
+    told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
+    named = "; ".join(f"{fault.path}: {fault.outcome} {fault.reason}".strip() for fault in found.faults[:_NAMED])
+    settings = f"; other settings than the base's: {', '.join(found.settings)}" if found.settings else ""
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=gate,
+        status=status_of(role, good),
+        measured=found.equal / found.modules,
+        limit=1.0,
+        unit="share",
+        samples=found.modules,
+        detail=told + (f"; {named}" if named else "") + settings,
+        failures=tuple(fault.path for fault in found.faults),
+    )
+
+
+def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets, reason: str = "") -> Verdict:
+    """The lower bound of the share of the gain that is left is at least the profile's floor."""
+    gate = "recovery"
+    if reason:
+        return not_applicable(variant, role, gate, reason)
+    if found is None:
+        return missing(variant, role, gate, "the held-out rows were not scored")
+    share, blocks = found.share, gate in budgets.inconclusive_blocks
+    undecided = found.outcome in ("inconclusive", "nothing to recover") and role != "control"
+    if share is None:
+        gain = found.gain
+        told = f"nothing to recover: the adapter gains {gain.value:.3g} nats a token on these rows"
+        told += f" ({gain.interval.low:.3g} to {gain.interval.high:.3g})" if gain.interval else ""
+    else:
+        bounds = f" (95 % {share.interval.low:.1%} to {share.interval.high:.1%})" if share.interval else ""
+        told = f"{found.outcome}: {share.value:.1%} of the gain{bounds}, at least {found.floor:.0%} wanted"
+        if found.attribution:
+            told += f"; against the zero-delta control {found.attribution.value:.1%}"
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=gate,
+        status="inconclusive" if undecided else status_of(role, found.outcome == "fine"),
+        measured=share.value if share else None,
+        limit=found.floor,
+        unit="share",
+        samples=found.gain.samples,
+        interval=share.interval if share else None,
+        detail=told,
+        blocks=blocks,
+    )

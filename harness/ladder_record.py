@@ -1,0 +1,132 @@
+"""What a run says of the ladder and of survival: the part of ``run.json`` that ``RunRecord.survival`` holds."""
+
+from typing import Literal
+
+from harness.frozen import Frozen
+from harness.interval import Interval
+from harness.survival_record import ModuleDelta, ModuleIntegrity, Outcome
+
+RecoveryOutcome = Literal["fine", "regressed", "inconclusive", "nothing to recover"]
+Safety = Literal["safe", "not shown to be safe", "not safe", "not measured"]
+
+
+class Estimate(Frozen):
+    """A mean or a ratio over ``samples`` values; no interval where all of them are of one topic."""
+
+    value: float
+    interval: Interval | None
+    samples: int
+
+
+class Decisions(Frozen):
+    """``hits`` of ``prompts``, with the exact interval of the share."""
+
+    hits: int
+    prompts: int
+    interval: Interval
+
+
+class TokenSummary(Frozen):
+    """Assistant tokens of the held-out rows. NLL and KL(reference || variant) are in nats a token."""
+
+    nll: Estimate
+    kl: Estimate
+    kl_median: float
+    kl_p90: float
+    kl_p99: float
+    kl_max: float
+    same_top: Estimate
+
+
+class Recovery(Frozen):
+    """How much of the fine-tuning's gain in NLL a fused model keeps, and whether that is enough.
+
+    ``share`` is (NLL of the base - NLL of the variant) / (NLL of the base - NLL of the reference), None where the
+    reference's own gain may be nothing. ``attribution`` is the same with the zero-delta control of that width in
+    place of the base; it judges nothing.
+    """
+
+    share: Estimate | None
+    floor: float
+    gain: Estimate
+    outcome: RecoveryOutcome
+    attribution: Estimate | None
+
+
+class RungRecord(Frozen):
+    """One variant of the ladder.
+
+    ``calls`` and ``prose`` are tokens inside tool calls and all others. ``read_to`` is how many tokens of a reply the
+    decisions were read from at most; None is the whole. ``flips`` are prompts where the variant opens a call and the
+    live adapter does not, or the other way round. ``margin`` is the mean of y ln(p / (1 - p)), p the teacher-forced
+    probability of the call-opening string, ``drift`` its difference to the live adapter's on the same prompts.
+    """
+
+    variant: str
+    kind: str
+    bits: int | None
+    judged: bool
+    bits_per_weight: float
+    size_bytes: int
+    tokens: TokenSummary
+    calls: TokenSummary | None
+    prose: TokenSummary | None
+    canonical: Decisions | None
+    held_out: Decisions | None
+    read_to: int | None
+    flips: Decisions | None
+    margin: Estimate
+    drift: Estimate
+    recovery: Recovery | None
+
+
+class FolderCheck(Frozen):
+    """A fused folder against Q(W + delta): how many modules are as they should be, and the worst that are not."""
+
+    variant: str
+    outcome: Outcome
+    modules: int
+    equal: int
+    faults: tuple[ModuleIntegrity, ...]
+    settings: tuple[str, ...]
+    unchanged: bool
+
+
+class FolderDiagnosis(Frozen):
+    """What quantising left of the delta in each module of one rung. Diagnostics, and no verdict."""
+
+    variant: str
+    bits: int | None
+    modules: tuple[ModuleDelta, ...]
+
+
+class WidthSafety(Frozen):
+    """Whether one judged width is safe, and what that rests on: a line of reasons."""
+
+    variant: str
+    bits: int
+    safety: Safety
+    evidence: str
+
+
+class Answer(Frozen):
+    """The smallest safe width, None where none is; ``line`` says it with its margin and evidence."""
+
+    smallest: int | None
+    line: str
+    widths: tuple[WidthSafety, ...]
+
+
+class LadderRecord(Frozen):
+    """The ladder of one run. ``groups`` are the topics that the rows come from, which intervals are resampled by."""
+
+    reference: str
+    reference_reason: str
+    rows: int
+    tokens: int
+    groups: int
+    opening: str
+    rungs: tuple[RungRecord, ...]
+    checks: tuple[FolderCheck, ...] = ()
+    diagnoses: tuple[FolderDiagnosis, ...] = ()
+    answer: Answer | None = None

@@ -1,0 +1,78 @@
+"""The ladder of a run: its artefacts found or made, read, and put together as they are recorded."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.external import folder_key
+from harness.flow import Variant
+from harness.ladder_record import FolderCheck, FolderDiagnosis, LadderRecord
+from harness.record import Reply
+from harness.rungs import Rung, ladder
+from harness.scores import read_scores
+from harness.survival_record import FolderDelta, FolderIntegrity
+from harness.survival_stage import ADAPTER, DELTA, INTEGRITY, SurvivalStage
+
+_FAULTS_KEPT = 20
+
+
+def run_ladder(
+    stage: SurvivalStage, only: Sequence[str], replies_of: Callable[[str], Sequence[Reply]]
+) -> LadderRecord | None:
+    """Score and check what judging the named variants takes; None where no fused variant is among them.
+
+    Args:
+        stage: the ladder's steps.
+        only: the judged variants; empty is all.
+        replies_of: the whole replies of a variant that the profile judges.
+    """
+    rungs = stage.needed(only)
+    if not rungs:
+        return None
+    stage.flow.fused_together(stage.fused_steps(only))
+    judged = set(stage.flow.profile.variant_names())
+    found = ladder(
+        [_rung(stage, rung, replies_of(rung.name) if rung.name in judged else None) for rung in rungs],
+        stage.reference.variant.name,
+        stage.reference.reason,
+        replies_of(ADAPTER),
+        stage.settings.recovery_floor,
+    )
+    checked = {name: _read(path) for name, path in stage.survived_together(only).items()}
+    folders = {rung.name: stage.flow.path(rung.folder) for rung in rungs}
+    bits = {rung.name: rung.bits for rung in rungs}
+    return found.model_copy(
+        update={
+            "checks": tuple(_check(name, one, folders[name]) for name, (one, _) in checked.items() if one),
+            "diagnoses": tuple(
+                FolderDiagnosis(variant=name, bits=bits[name], modules=left.modules)
+                for name, (_, left) in checked.items()
+                if left
+            ),
+        }
+    )
+
+
+def _rung(stage: SurvivalStage, rung: Variant, replies: Sequence[Reply] | None) -> Rung:
+    return Rung(rung.name, rung.kind, rung.bits, read_scores(stage.flow.path(stage.scores(rung))), replies)
+
+
+def _read(artefact: Path) -> tuple[FolderIntegrity | None, FolderDelta | None]:
+    """Whichever of both was made of a folder: integrity is asked of judged ones, what is left of the delta of codes."""
+    checked, left = artefact / INTEGRITY, artefact / DELTA
+    return (
+        FolderIntegrity.model_validate_json(checked.read_text(encoding="utf-8")) if checked.is_file() else None,
+        FolderDelta.model_validate_json(left.read_text(encoding="utf-8")) if left.is_file() else None,
+    )
+
+
+def _check(name: str, found: FolderIntegrity, folder: Path) -> FolderCheck:
+    """The check of a folder; it holds only as long as the folder's contents are the ones that were compared."""
+    return FolderCheck(
+        variant=name,
+        outcome=found.outcome,
+        modules=len(found.modules),
+        equal=len(found.modules) - len(found.faults),
+        faults=found.faults[:_FAULTS_KEPT],
+        settings=found.settings,
+        unchanged=found.folder_key == folder_key(folder),
+    )

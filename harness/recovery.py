@@ -1,0 +1,67 @@
+"""How much of the fine-tuning's gain a fused model keeps: recovery, its interval, and whether that is enough. Pure.
+
+R = (NLL of the base - NLL of the variant) / (NLL of the base - NLL of the reference), NLL being the mean over all
+held-out assistant tokens, each token counting once. Absolute limits on a loss go stale with every new base; a share of
+what was gained does not (llm-compressor gates on recovery in the same sense, on benchmark scores).
+"""
+
+import numpy as np
+
+from harness.clustered import ratio
+from harness.ladder_record import Estimate, Recovery
+from harness.scores import Scores
+
+
+def recovery(variant: Scores, base: Scores, reference: Scores, zero: Scores | None, floor: float) -> Recovery:
+    """Judge one variant.
+
+    Fine where the lower bound of the 95 % interval is at least ``floor``, regressed where the upper bound is below
+    it, else inconclusive. Where the reference's own gain may be nothing (its interval reaches 0) there is nothing to
+    divide by.
+
+    Args:
+        variant: what is judged.
+        base: what training started from.
+        reference: the fused float model, or the live adapter in its place.
+        zero: the zero-delta control of the same width, for the attribution.
+        floor: the share that must be left.
+
+    Raises:
+        ValueError: the scores are not of the same rows.
+    """
+    clusters = token_groups(base)
+    for other in (variant, reference, *([zero] if zero else [])):
+        if other.file.rows != base.file.rows:
+            raise ValueError("scores of different rows cannot be compared")
+    gained = _gain(base, reference)
+    gain = estimate(gained, np.ones(len(gained)), clusters)
+    if gain.interval is None or gain.interval.low <= 0:
+        return Recovery(share=None, floor=floor, gain=gain, outcome="nothing to recover", attribution=None)
+    share = estimate(_gain(base, variant), gained, clusters)
+    attribution = None
+    if zero is not None and _gain(zero, reference).sum() > 0:
+        attribution = estimate(_gain(zero, variant), _gain(zero, reference), clusters)
+    return Recovery(share=share, floor=floor, gain=gain, outcome=_outcome(share, floor), attribution=attribution)
+
+
+def token_groups(scores: Scores) -> np.ndarray:
+    """The topic (N,) of every scored token."""
+    return np.array([row.group for row in scores.file.rows])[scores.tokens.row]
+
+
+def estimate(numerator: np.ndarray, denominator: np.ndarray, clusters: np.ndarray) -> Estimate:
+    """A ratio of sums as it is recorded."""
+    found = ratio(numerator, denominator, clusters)
+    return Estimate(value=found.value, interval=found.interval, samples=len(numerator))
+
+
+def _gain(start: Scores, end: Scores) -> np.ndarray:
+    return start.tokens.nll.astype(np.float64) - end.tokens.nll
+
+
+def _outcome(share: Estimate, floor: float):
+    if share.interval is None:
+        return "inconclusive"
+    if share.interval.low >= floor:
+        return "fine"
+    return "regressed" if share.interval.high < floor else "inconclusive"

@@ -1,0 +1,127 @@
+"""From the scores of every rung to the ladder as it is recorded. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.ladder_record import Decisions, Estimate, LadderRecord, Recovery, RungRecord, TokenSummary
+from harness.record import Reply, Suite
+from harness.recovery import estimate, recovery, token_groups
+from harness.scores import Scores
+from harness.stats import clopper_pearson
+
+
+class Rung(NamedTuple):
+    """One variant with its scores, and its whole replies where the profile judges it."""
+
+    name: str
+    kind: str
+    bits: int | None
+    scores: Scores
+    replies: Sequence[Reply] | None
+
+
+def ladder(rungs: Sequence[Rung], reference: str, reason: str, adapter: Sequence[Reply], floor: float) -> LadderRecord:
+    """The ladder's record.
+
+    Args:
+        rungs: in their order; ``base``, the reference and the live adapter are among them.
+        reference: the name of the rung that divergence and recovery are measured from.
+        reason: why it is this one.
+        adapter: the live adapter's whole replies, which flips are counted against.
+        floor: the recovery that must be left.
+    """
+    named = {rung.name: rung for rung in rungs}
+    file = named[reference].scores.file
+    return LadderRecord(
+        reference=reference,
+        reference_reason=reason,
+        rows=len(file.rows),
+        tokens=len(named[reference].scores.tokens.nll),
+        groups=len({row.group for row in file.rows}),
+        opening=file.opening,
+        rungs=tuple(_rung(rung, named, named[reference], adapter, floor) for rung in rungs),
+    )
+
+
+def _rung(rung: Rung, named: Mapping[str, Rung], reference: Rung, adapter: Sequence[Reply], floor: float) -> RungRecord:
+    scores, read_to = rung.scores, rung.scores.file.read_to
+    replies = scores.file.replies if rung.replies is None else rung.replies
+    call = scores.tokens.call
+    margins, live = (_margins(s) for s in (scores, named["adapter"].scores))
+    groups = np.array([margin.group for margin in scores.file.margins])
+    once = np.ones(len(margins))
+    return RungRecord(
+        variant=rung.name,
+        kind=rung.kind,
+        bits=rung.bits,
+        judged=rung.replies is not None,
+        bits_per_weight=scores.file.bits_per_weight,
+        size_bytes=scores.file.size_bytes,
+        tokens=_tokens(scores, np.ones(len(call), bool)),
+        calls=_tokens(scores, call) if call.any() else None,
+        prose=_tokens(scores, ~call) if (~call).any() else None,
+        canonical=_right(replies, "canonical"),
+        held_out=_right(replies, "held-out"),
+        read_to=None if rung.replies is not None else read_to,
+        flips=_flips(replies, adapter, scores.file.opening),
+        margin=estimate(margins, once, groups),
+        drift=estimate(margins - live, once, groups),
+        recovery=_recovery(rung, named, reference, floor),
+    )
+
+
+def _recovery(rung: Rung, named: Mapping[str, Rung], reference: Rung, floor: float) -> Recovery | None:
+    if rung.kind != "fused":
+        return None
+    zero = named.get(f"zero-{rung.bits}bit") if rung.name == f"fused-{rung.bits}bit" else None
+    return recovery(rung.scores, named["base"].scores, reference.scores, zero.scores if zero else None, floor)
+
+
+def _margins(scores: Scores) -> np.ndarray:
+    return np.array([margin.signed for margin in scores.file.margins])
+
+
+def _tokens(scores: Scores, chosen: np.ndarray) -> TokenSummary:
+    tokens, clusters = scores.tokens, token_groups(scores)[chosen]
+
+    def mean(values: np.ndarray) -> Estimate:
+        return estimate(values[chosen], np.ones(int(chosen.sum())), clusters)
+
+    median, p90, p99, most = (float(q) for q in np.quantile(tokens.kl[chosen], [0.5, 0.9, 0.99, 1.0]))
+    return TokenSummary(
+        nll=mean(tokens.nll),
+        kl=mean(tokens.kl),
+        kl_median=median,
+        kl_p90=p90,
+        kl_p99=p99,
+        kl_max=most,
+        same_top=mean(tokens.same),
+    )
+
+
+def _first_turns(replies: Sequence[Reply]) -> dict[tuple[str, str], Reply]:
+    return {(r.suite, r.case): r for r in replies if r.turn == 1 and r.suite != "probe"}
+
+
+def _right(replies: Sequence[Reply], suite: Suite) -> Decisions | None:
+    found = [reply for (of, _), reply in _first_turns(replies).items() if of == suite]
+    return _counted([reply.correct for reply in found])
+
+
+def _flips(replies: Sequence[Reply], adapter: Sequence[Reply], opening: str) -> Decisions | None:
+    theirs = _first_turns(adapter)
+    pairs = [(reply, theirs[key]) for key, reply in _first_turns(replies).items() if key in theirs]
+    return _counted([_opens(mine, opening) != _opens(other, opening) for mine, other in pairs])
+
+
+def _opens(reply: Reply, opening: str) -> bool:
+    """Whether a reply begins a tool call, however it goes on: all that can be said of one that was cut."""
+    return reply.decision == "call" or reply.text.lstrip().startswith(opening)
+
+
+def _counted(hits: Sequence[bool]) -> Decisions | None:
+    if not hits:
+        return None
+    return Decisions(hits=sum(hits), prompts=len(hits), interval=clopper_pearson(sum(hits), len(hits)))
