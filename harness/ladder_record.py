@@ -110,10 +110,14 @@ class WidthSafety(Frozen):
 
 
 class Answer(Frozen):
-    """The smallest safe width, None where none is; ``line`` says it with its margin and evidence."""
+    """The smallest safe width, None where none is; ``line`` says it with its margin and evidence.
+
+    ``notes`` are sentences: why narrower widths are not safe, wider ones that are not, what else was to be shown.
+    """
 
     smallest: int | None
     line: str
+    notes: tuple[str, ...]
     widths: tuple[WidthSafety, ...]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from harness import cells
+from harness import cells, ladder_cells
 from harness.breakdown import DECISIONS, Breakdown, LostPrompt, breakdowns
 from harness.record import Environment, Reply, RunRecord, Verdict
 from harness.summary import Row, headline, is_failure, rows, worst_first
@@ -10,7 +10,15 @@ from harness.visible import markdown_text as _text
 from harness.visible import one_line
 
 LIMIT = 65_000
-_SHARES = {"failures": 17_000, "table": 12_000, "gates": 8_000, "open": 4_000, "environment": 4_000, "probes": 3_000}
+_SHARES = {
+    "failures": 15_000,
+    "table": 10_000,
+    "gates": 7_000,
+    "open": 4_000,
+    "environment": 4_000,
+    "probes": 2_500,
+    "ladder": 9_000,
+}
 _CASES_SHOWN = 5
 _LOST_SHOWN = 10
 _EXCERPT = 300
@@ -23,10 +31,11 @@ def markdown(record: RunRecord) -> str:
     others = worst_first(v for v in record.verdicts if v.status in ("inconclusive", "xfail", "xpass", "new"))
     unmeasured = [v for v in record.verdicts if v.status in ("missing", "not applicable")]
     parts = [
-        f"# {_text(headline(record), 1000)}",
+        *_title(record),
         f"Profile `{_code(record.profile)}`: {_text(record.profile_description, 500)}",
         _section("Failing gates", [_failure(record, v) for v in failures], "failures", "None."),
         _table(found),
+        *_ladder(record),
         *_breakdown_sections(breakdowns(record)),
         _section(
             "Open, expected and unexpected", [_gate_line(v) for v in others if not is_failure(v)], "gates", "None."
@@ -36,6 +45,30 @@ def markdown(record: RunRecord) -> str:
         _section("How each number is defined", _definitions(), "environment", ""),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _title(record: RunRecord) -> list[str]:
+    """The smallest safe width first, where it was asked for, then the verdict on the run."""
+    line = _text(headline(record), 1000)
+    found = record.survival.answer if record.survival else None
+    if found is None:
+        return [f"# {line}"]
+    notes = "\n".join(f"- {_text(note, 600)}" for note in found.notes)
+    return [f"# {_text(found.line, 1000)}", f"**{line}**", *([notes] if notes else [])]
+
+
+def _ladder(record: RunRecord) -> list[str]:
+    """Every rung in one table; nothing for a run without a ladder."""
+    found = record.survival
+    if found is None:
+        return []
+    columns = ladder_cells.LADDER
+    lines = [f"| {' | '.join(_text(column.cell(rung), 160) for column in columns)} |" for rung in found.rungs]
+    kept = _fitting(lines, _SHARES["ladder"])
+    outside = ["", kept.pop()] if kept and not kept[-1].startswith("|") else []
+    head = [f"| {' | '.join(column.title for column in columns)} |", "|" + " --- |" * len(columns)]
+    told = [_text(text, 600) for text in (ladder_cells.about(found), ladder_cells.recipes(found)) if text]
+    return ["\n".join(["## The ladder", "", *told, "", *head, *kept, *outside])]
 
 
 def _section(title: str, blocks: Iterable[str], share: str, empty: str) -> str:
@@ -174,6 +207,7 @@ def _environment(record: RunRecord, machine: Environment) -> list[str]:
 
 def _definitions() -> list[str]:
     lines = [f"- **{column.title}**: {column.meaning}" for column in cells.COLUMNS]
+    lines += [f"- **{column.title}** (ladder): {column.meaning}" for column in ladder_cells.LADDER]
     return [*lines, f"- **{cells.NOT_MEASURED}**: the run has no such number; it is never counted as 0."]
 
 

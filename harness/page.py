@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from harness import cells
+from harness import cells, ladder_cells
 from harness.breakdown import DECISIONS, breakdowns
 from harness.charts import charts, training_chart
+from harness.heatmap import heatmaps
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
 from harness.summary import headline, is_failure, rows, worst_first
 from harness.templating import html_template
@@ -65,6 +66,12 @@ def html(record: RunRecord) -> str:
         breakdowns=breakdowns(record),
         decisions=DECISIONS,
         proportion=cells.proportion,
+        ladder=record.survival,
+        answer=record.survival.answer if record.survival else None,
+        ladder_columns=ladder_cells.LADDER,
+        about_ladder=ladder_cells.about,
+        recipes=ladder_cells.recipes,
+        heatmaps=heatmaps(record.survival.diagnoses) if record.survival else [],
     )
 
 

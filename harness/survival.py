@@ -22,17 +22,16 @@ def answer(ladder: LadderRecord, verdicts: Sequence[Verdict]) -> Answer:
     safe = [width for width in widths if width.safety == "safe"]
     smallest = safe[0] if safe else None
     others = [width for width in widths if width.safety != "safe"]
-    parts = []
     if smallest:
-        parts.append(f"Smallest safe width: {smallest.bits} bits ({smallest.evidence})")
+        line = f"Smallest safe width: {smallest.bits} bits ({smallest.evidence})."
     else:
-        parts.append("No judged width is shown to be safe" if widths else "No fused width was judged")
+        line = "No judged width is shown to be safe." if widths else "No fused width was judged."
     below = [w for w in others if smallest is None or w.bits < smallest.bits]
     above = [w for w in others if smallest and w.bits > smallest.bits]
-    parts += [f"{w.bits} bits: {w.safety}: {w.evidence}" for w in reversed(below)]
-    parts += [f"wider, and yet {w.bits} bits: {w.safety}: {w.evidence}" for w in above]
-    parts += [seed] if (seed := _seed_claim(widths)) else []
-    return Answer(smallest=smallest.bits if smallest else None, line=". ".join(parts) + ".", widths=widths)
+    notes = [f"{w.bits} bits: {w.safety}: {w.evidence}." for w in reversed(below)]
+    notes += [f"Wider, and yet: {w.bits} bits: {w.safety}: {w.evidence}." for w in above]
+    notes += [seed] if (seed := _seed_claim(widths)) else []
+    return Answer(smallest=smallest.bits if smallest else None, line=line, notes=tuple(notes), widths=widths)
 
 
 def _width(rung: RungRecord, given: dict[tuple[str, str], Verdict]) -> WidthSafety:
@@ -76,4 +75,4 @@ def _seed_claim(widths: Sequence[WidthSafety]) -> str:
     if any(bits not in found for bits in _SEED):
         return ""
     repeats = found[_SEED[0]] == "not safe" and found[_SEED[1]] == "safe"
-    return f"The Phase 8 record's threshold (4 bits fails, 5 holds) {'repeats' if repeats else 'does not repeat'} here"
+    return f"The Phase 8 record's threshold (4 bits fails, 5 holds) {'repeats' if repeats else 'does not repeat'} here."

@@ -88,8 +88,8 @@ class SurvivalStage:
         return found + [self._fused(f"zero-{b}bit", flow.zero, self._target(b)) for b in self.widths]
 
     def needed(self, only: Sequence[str]) -> list[Variant]:
-        """The rungs that judging the named variants takes; all of them where none is named."""
-        if not only:
+        """The rungs that judging the named variants takes; all where none, or every judged one, is named."""
+        if not only or {variant.name for variant in self.judged()} <= set(only):
             return self.rungs
         always = {"base", ADAPTER, self.reference.variant.name}
         bits = {self.flow.variant(name).bits for name in only}
@@ -144,7 +144,7 @@ class SurvivalStage:
         return list({step.key: step for step in folders if isinstance(step, Step)}.values())
 
     def survived(self, rung: Variant) -> Step:
-        """A fused folder against its base and adapter: is every code right (if judged), and what is left of the delta."""
+        """A fused folder against its base and adapter: are its codes right (if judged), what is left of the delta."""
         flow = self.flow
         inputs = {"base": flow.base.key, "adapter": flow.adapter.key, "folder": rung.folder.key}
         environment = numeric_environment()

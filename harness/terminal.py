@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import cells
+from harness import cells, ladder_cells
+from harness.ladder_record import Answer, LadderRecord
 from harness.record import RunRecord, Verdict
 from harness.summary import Row, headline, is_failure, rows, worst_first
 from harness.visible import one_line, visible
@@ -29,11 +30,15 @@ _CASES_SHOWN = 8
 def terminal(record: RunRecord, console: Console, out: Path = Path("reports/latest")) -> None:
     """Print the table of variants, what failed (worst first), the verdict, and where the reports are."""
     console.print(_table(record, rows(record)))
+    if record.survival:
+        console.print(_ladder(record.survival))
     told = [verdict for verdict in record.verdicts if is_failure(verdict) or verdict.status == "inconclusive"]
     for verdict in worst_first(told):
         console.print(_verdict_lines(verdict))
     for line in _expected(record):
         console.print(line)
+    if record.survival and record.survival.answer:
+        _answer(record.survival.answer, console)
     line = headline(record)
     colour = "bold green" if line.startswith("PASS") else "bold yellow" if line.startswith("INC") else "bold red"
     console.print(Text(visible(line), style=colour))
@@ -60,6 +65,39 @@ def _table(record: RunRecord, found: list[Row]) -> Table:
         dim = [Text(visible(text), style="dim" if text == cells.NOT_MEASURED else "") for text in texts]
         table.add_row(Text(visible(row.variant)), *dim, Text(row.verdict, style=_STYLES[row.verdict]))
     return table
+
+
+def _ladder(ladder: LadderRecord) -> Table:
+    """Every rung in a line: where on the way from base to codes is behaviour lost?"""
+    title = Text(
+        f"The ladder: {ladder.rows} held-out rows, {ladder.tokens:,} assistant tokens; {ladder.reference} is 1"
+    )
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, padding=(0, 1, 0, 0)
+    )
+    table.add_column("rung", overflow="fold", min_width=10)
+    for heading in ("held-out", "flips", "NLL", "recovery (95 %)", "mean KL", "99 % KL", "same top", "margin"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for rung in ladder.rungs:
+        tokens, recovery = rung.tokens, rung.recovery
+        table.add_row(
+            Text(visible(rung.variant)),
+            *[f"{found.hits}/{found.prompts}" if found else "" for found in (rung.held_out, rung.flips)],
+            cells.number(tokens.nll.value),
+            ladder_cells.recovery(recovery).partition(" (n=")[0] if recovery else "",
+            *[cells.number(value) for value in (tokens.kl.value, tokens.kl_p99)],
+            ladder_cells.percent(tokens.same_top.value),
+            f"{rung.margin.value:+.2f}",
+        )
+    return table
+
+
+def _answer(found: Answer, console: Console) -> None:
+    """The smallest safe width and what it rests on, then why others are not."""
+    style = "bold green" if found.smallest else "bold red"
+    console.print(Text(visible(found.line), style=style))
+    for note in found.notes:
+        console.print(Text(f"  {visible(note)}"))
 
 
 def _expected(record: RunRecord) -> list[Text]:

@@ -150,6 +150,8 @@ ORDER = [
     "harness.summary",
     "harness.breakdown",
     "harness.cells",
+    "harness.ladder_cells",
+    "harness.heatmap",
     "harness.bfcl_run",
     "harness.bfcl_report",
     "harness.compare",

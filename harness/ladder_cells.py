@@ -1,0 +1,161 @@
+"""The ladder's numbers as text, the same in Markdown and in HTML, and what each column means. Pure."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from harness.cells import NOT_MEASURED, number, size
+from harness.interval import Interval
+from harness.ladder_record import Decisions, Estimate, LadderRecord, Recovery, RungRecord, TokenSummary
+
+
+class LadderColumn(NamedTuple):
+    """One column of the ladder."""
+
+    title: str
+    cell: Callable[[RungRecord], str]
+    meaning: str
+
+
+def estimate(found: Estimate | None) -> str:
+    """A value, its interval and the number of values."""
+    if found is None:
+        return NOT_MEASURED
+    return f"{number(found.value)}{_bounds(found.interval, number)} (n={found.samples})"
+
+
+def share(found: Estimate | None) -> str:
+    """The same in percent."""
+    if found is None:
+        return NOT_MEASURED
+    return f"{percent(found.value)}{_bounds(found.interval, percent)} (n={found.samples})"
+
+
+def decisions(found: Decisions | None) -> str:
+    """Hits of prompts with the exact interval of the share."""
+    if found is None:
+        return NOT_MEASURED
+    return f"{found.hits}/{found.prompts}{_bounds(found.interval, percent)}"
+
+
+def recovery(found: Recovery | None) -> str:
+    """The share of the gain that is left, and the verdict on it; empty where it is not asked."""
+    if found is None:
+        return ""
+    return found.outcome if found.share is None else f"{share(found.share)}, {found.outcome}"
+
+
+def percent(value: float) -> str:
+    """A share with one digit behind the point."""
+    return f"{value * 100:.1f} %"
+
+
+def signed(found: Estimate) -> str:
+    """A difference with its sign."""
+    return ("+" if found.value > 0 else "") + estimate(found)
+
+
+def quantiles(found: TokenSummary) -> str:
+    """Median, 90th and 99th percentile and maximum of KL."""
+    return " / ".join(number(value) for value in (found.kl_median, found.kl_p90, found.kl_p99, found.kl_max))
+
+
+def _bounds(found: Interval | None, shown: Callable[[float], str]) -> str:
+    return f" ({shown(found.low)} to {shown(found.high)})" if found else ""
+
+
+def _attribution(rung: RungRecord) -> str:
+    found = rung.recovery.attribution if rung.recovery else None
+    return share(found) if found else ""
+
+
+def _split(rung: RungRecord, read: Callable[[TokenSummary], Estimate], shown: Callable[[Estimate | None], str]) -> str:
+    parts = {"calls": rung.calls, "prose": rung.prose}
+    return "; ".join(f"{name} {shown(read(found))}" for name, found in parts.items() if found) or NOT_MEASURED
+
+
+LADDER = (
+    LadderColumn(
+        "variant",
+        lambda r: r.variant,
+        "The rung: zero-Kbit is the zero-delta control, the dequantised base "
+        "through the same recipe, width and group size.",
+    ),
+    LadderColumn("bits/weight", lambda r: f"{r.bits_per_weight:.2f}", "Bits of storage a weight."),
+    LadderColumn("size", lambda r: size(r.size_bytes), "The model's weights on disk."),
+    LadderColumn(
+        "canonical",
+        lambda r: decisions(r.canonical),
+        "Right decisions on the canonical queries; exact "
+        "95 % interval. Rungs that are not judged were read only as far as a call's opening shows.",
+    ),
+    LadderColumn("held-out", lambda r: decisions(r.held_out), "Right decisions on first held-out turns, likewise."),
+    LadderColumn(
+        "flips",
+        lambda r: decisions(r.flips),
+        "Canonical and held-out prompts where this rung opens a call "
+        "and the live adapter does not, or the other way round.",
+    ),
+    LadderColumn(
+        "NLL",
+        lambda r: estimate(r.tokens.nll),
+        "Negative log-likelihood of held-out assistant tokens, nats each, "
+        "with the 95 % interval of a bootstrap by topic.",
+    ),
+    LadderColumn(
+        "recovery",
+        lambda r: recovery(r.recovery),
+        "(NLL of the base - this NLL) / (NLL of the base - NLL of "
+        "the reference): the share of the fine-tuning's gain that is left.",
+    ),
+    LadderColumn(
+        "attribution",
+        _attribution,
+        "The same with the zero-delta control's NLL in place of the base's: what "
+        "is left of the adapter, whatever happened to the model. No verdict.",
+    ),
+    LadderColumn(
+        "KL mean", lambda r: estimate(r.tokens.kl), "KL(reference || this rung), nats a token, full vocabulary."
+    ),
+    LadderColumn("KL median / 90 % / 99 % / max", lambda r: quantiles(r.tokens), "The same, over tokens."),
+    LadderColumn(
+        "KL in calls and prose",
+        lambda r: _split(r, lambda t: t.kl, estimate),
+        "Mean KL of tokens inside tool calls, and of all others.",
+    ),
+    LadderColumn(
+        "same top token",
+        lambda r: share(r.tokens.same_top),
+        "Tokens at which this rung and the reference find the same token likeliest.",
+    ),
+    LadderColumn("same top in calls and prose", lambda r: _split(r, lambda t: t.same_top, share), "The same, apart."),
+    LadderColumn(
+        "margin",
+        lambda r: estimate(r.margin),
+        "Mean of y ln(p / (1 - p)): p is the probability of the "
+        "call-opening string after the prompt, y is 1 where a call is right and -1 where it is not.",
+    ),
+    LadderColumn("drift", lambda r: signed(r.drift), "The margin less the live adapter's on the same prompts."),
+)
+
+
+def about(ladder: LadderRecord) -> str:
+    """What was scored, and what it is compared with."""
+    return (
+        f"{ladder.tokens:,} assistant tokens of {ladder.rows} held-out rows from {ladder.groups} topics, each token "
+        f"counting once. Reference: {ladder.reference} ({ladder.reference_reason}). "
+        f"A call opens with {ladder.opening!r}."
+    )
+
+
+def recipes(ladder: LadderRecord) -> str:
+    """What one recipe gains over the other in size and in KL at a width fused in both; empty without one."""
+    named = {rung.variant: rung for rung in ladder.rungs}
+    other = next((r for r in ladder.rungs if r.kind == "fused" and r.bits and r.variant != f"fused-{r.bits}bit"), None)
+    if other is None or (own := named.get(f"fused-{other.bits}bit")) is None:
+        return ""
+    gap = other.size_bytes / own.size_bytes - 1
+    return (
+        f"{other.variant} against {own.variant}: {size(other.size_bytes)} and {size(own.size_bytes)} ({gap:+.1%}), "
+        f"mean KL {number(other.tokens.kl.value)} and {number(own.tokens.kl.value)} nats a token, recovery "
+        f"{recovery(other.recovery)} and {recovery(own.recovery)}"
+    )
