@@ -5,10 +5,11 @@ from typing import Literal
 
 from harness.cases import Case
 from harness.frozen import Frozen
+from harness.profile import ADAPTER
 from harness.record import PairedLoss, Reply, Suite, SuitePair
 from harness.stats import clustered_upper_bound, holm, mcnemar_greater, paired_upper_bound
 
-REFERENCE = "adapter"
+REFERENCE = ADAPTER
 SUITES: tuple[Suite, ...] = ("held-out", "probe")
 LEVEL = 0.05
 

@@ -25,6 +25,7 @@ ChanceGate = Literal["decode ratio", "accuracy vs adapter", "recovery"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
 
+ADAPTER = "adapter"  # the variant: the base with the live adapter
 RESERVED = frozenset({"always-call", "always-direct"})
 VARIANT_ALIASES = {"fused-f16": "fused-float"}
 

@@ -15,8 +15,7 @@ from harness.errors import InvalidInput
 from harness.flow import Flow, Source, Variant
 from harness.fusing import Target
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
-from harness.paired import REFERENCE as ADAPTER
-from harness.profile import RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
+from harness.profile import ADAPTER, RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
 from harness.store import Step, file_sha256
 
 if TYPE_CHECKING:
