@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.flow import Flow
+from harness.flow import Flow, Variant
 from harness.machine import BLAS_THREADS, has_fast_quantised_kernels, this_machine
 from harness.progress import Count
 from harness.survival_stage import SurvivalStage
@@ -19,24 +19,24 @@ AT_ONCE = 2
 
 
 def ask(flow: Flow, names: Sequence[str], build: Path) -> None:
-    """Make the replies of every named variant that has none yet.
+    """Make the replies of every named variant that has none yet, each process those of its share of them.
 
     Raises:
         InvalidInput: a variant cannot be asked; what its process said is in the message.
     """
     missing = [v for v in map(flow.variant, names) if not flow.store.find(flow.replies(v))]
-    if _workers(len(missing)) < 2:
+    workers = _workers(len(missing))
+    if workers < 2:
         for variant in missing:
             flow.path(flow.replies(variant))
         return
-    _side_by_side(flow, "replies", "asked", [[variant.name] for variant in missing], build)
+    _side_by_side(flow, "replies", "asked", _shares(missing, workers), build)
 
 
 def score(flow: Flow, names: Sequence[str], build: Path) -> None:
     """Score every rung of the ladder that judging the named variants takes and that has no scores yet.
 
-    The reference comes first, since all others are compared with it. Each process scores its share of the others one
-    after another: a small model takes less time than a process to start.
+    The reference comes first, since all others are compared with it.
 
     Raises:
         InvalidInput: a rung cannot be scored; what its process said is in the message.
@@ -53,8 +53,12 @@ def score(flow: Flow, names: Sequence[str], build: Path) -> None:
         for rung in others:
             flow.path(ladder.scores(rung))
         return
-    shares = [[rung.name for rung in others[start::workers]] for start in range(workers)]
-    _side_by_side(flow, "scores", "scored", shares, build)
+    _side_by_side(flow, "scores", "scored", _shares(others, workers), build)
+
+
+def _shares(variants: Sequence[Variant], workers: int) -> list[list[str]]:
+    """The names for each process, which takes them one after another: a small model takes less time than a start."""
+    return [[variant.name for variant in variants[start::workers]] for start in range(workers)]
 
 
 def _workers(pieces: int) -> int:
