@@ -15,14 +15,13 @@ from harness.errors import InvalidInput
 from harness.flow import Flow, Source, Variant
 from harness.fusing import Target
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
-from harness.paired import REFERENCE as ADAPTER
 from harness.profile import RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
 from harness.store import Step, file_sha256
 
 if TYPE_CHECKING:
     from harness.engine.scored_rows import Work
 
-FLOAT = "fused-float"
+ADAPTER, FLOAT = "adapter", "fused-float"
 INTEGRITY, DELTA = "integrity.json", "delta.json"
 _SHARE_OF_MEMORY = 0.75  # of the machine's, that the fused float model may take
 
