@@ -229,8 +229,11 @@ class Flow:
             "environment": numeric_environment(),
         }
         parameters = getattr(self.profile.base, "parameters", None) or 0
+        recipe = self.profile.fuse.recipe if self.profile.fuse else None
+        note = str(wanted) + ("" if wanted.recipe == recipe else f", {wanted.recipe}")
+        note += "" if adapter.key == self.adapter.key else ", zero delta"
         per_weight = 16.0 if wanted.bits is None else wanted.bits + 32 / wanted.group_size
-        return Step("fused", 2, inputs, make, disk_gb=free_gb_needed(parameters, per_weight), note=str(wanted))
+        return Step("fused", 2, inputs, make, disk_gb=free_gb_needed(parameters, per_weight), note=note)
 
     def fused_together(self, steps: Sequence[Step]) -> list[Path]:
         """The folders of several ``fused`` steps; the missing ones are built in one pass over the base an adapter."""

@@ -42,7 +42,7 @@ def markdown(record: RunRecord) -> str:
         ),
         _section("Not applicable or missing", [_gate_line(v) for v in unmeasured], "open", "Nothing."),
         _section("Environment", _environment(record, record.environment), "environment", ""),
-        _section("How each number is defined", _definitions(), "environment", ""),
+        _section("How each number is defined", _definitions(record), "environment", ""),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -205,9 +205,10 @@ def _environment(record: RunRecord, machine: Environment) -> list[str]:
     return [f"- {name}: {_text(value, 600)}" for name, value in facts.items()]
 
 
-def _definitions() -> list[str]:
+def _definitions(record: RunRecord) -> list[str]:
     lines = [f"- **{column.title}**: {column.meaning}" for column in cells.COLUMNS]
-    lines += [f"- **{column.title}** (ladder): {column.meaning}" for column in ladder_cells.LADDER]
+    if record.survival:
+        lines += [f"- **{column.title}** (ladder): {column.meaning}" for column in ladder_cells.LADDER]
     return [*lines, f"- **{cells.NOT_MEASURED}**: the run has no such number; it is never counted as 0."]
 
 

@@ -15,7 +15,7 @@ from harness.profile import PROFILES, ROOT
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
 
-BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies")
+BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies", "zero", "scores", "survived")
 
 
 def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -75,6 +75,28 @@ def test_the_base_and_both_synthetic_controls_fail_as_they_must(record: RunRecor
     assert controls == {"base": "pass", "always-call": "pass", "always-direct": "pass"}
 
 
+def test_the_ladder_shows_that_the_adapter_survives_and_the_controls_do_not(record: RunRecord) -> None:
+    """Every rung is scored; the base is far from the reference, and the control of each width is no nearer."""
+    ladder = record.survival
+    assert ladder is not None
+    rungs = {rung.variant: rung for rung in ladder.rungs}
+    widths = (8, 6, 5, 4, 3, 2)
+    assert set(rungs) >= {f"{kind}-{bits}bit" for kind in ("fused", "zero") for bits in widths}
+    assert rungs["fused-8bit"].tokens.kl.value < rungs["fused-2bit"].tokens.kl.value
+    assert all(rungs[f"zero-{b}bit"].tokens.nll.value > rungs[f"fused-{b}bit"].tokens.nll.value for b in widths)
+    assert all(check.outcome == "equal" for check in ladder.checks)
+    assert {one.bits for one in ladder.diagnoses} == set(widths)
+    assert ladder.answer is not None
+    assert ladder.answer.smallest in (4, 5)
+
+
+def test_the_report_begins_with_the_smallest_safe_width(reports: Path, record: RunRecord) -> None:
+    """What a reader came for, before anything else."""
+    first = (reports / "report.md").read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# Smallest safe width: ")
+    assert "<h1>Smallest safe width: " in (reports / "report.html").read_text(encoding="utf-8")
+
+
 def test_lora_reaches_attention_router_and_experts(record: RunRecord) -> None:
     """The layers that mlx-lm finds in the production architecture."""
     assert record.training is not None
@@ -108,14 +130,14 @@ def test_a_fused_folder_loads_in_mlx_lm_and_answers(build: Path, reports: Path) 
     folders = [str(path) for path in (build / "fused").iterdir()]
     ran = subprocess.run([sys.executable, "-c", code, *folders], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert len(ran.stdout.splitlines()) == len(folders) == 4
+    assert len(ran.stdout.splitlines()) == len(folders) == 14  # six widths twice, the float, the other recipe
 
 
 def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, reports: Path, tmp_path: Path) -> None:
     """Killed after its first checkpoint, without any chance to clean up."""
     adapter = next((build / "adapter").iterdir())
     other = tmp_path / "build"
-    shutil.copytree(build, other, ignore=shutil.ignore_patterns("adapter", "fused", "replies"))
+    shutil.copytree(build, other, ignore=shutil.ignore_patterns("adapter", "fused", "replies", "scores"))
     command = [sys.executable, "-m", "harness", "train", "--profile", "pocket", "--build", str(other)]
     training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = other / ".partial" / f"adapter-{adapter.name}" / "state.safetensors"

@@ -45,12 +45,19 @@ def test_plans_do_not_import_mlx(planned: dict) -> None:
 
 
 def test_a_plan_names_every_stage_in_the_order_of_the_flow(planned: dict) -> None:
-    """From the mined pool to the replies of every variant."""
+    """From the mined pool to the replies of every variant, and then the ladder, its reference scored first."""
+    rungs = [f"fused-{bits}bit" for bits in (8, 6, 5, 4, 3, 2)]
     assert planned["stages"]["smollm2"] == [
         *("pool", "base", "corpus", "probe", "adapter"),
         *(f"fused {bits} bits" for bits in (8, 6, 5, 4)),
         *("replies base", "replies adapter"),
         *(f"replies fused-{bits}bit" for bits in (8, 6, 5, 4)),
+        *("zero", "fused float", "fused 3 bits", "fused 2 bits", "fused 5 bits, preserve"),
+        *(f"fused {bits} bits, zero delta" for bits in (8, 6, 5, 4, 3, 2)),
+        *("scores fused-float", "scores base", "scores adapter"),
+        *(f"scores {rung}" for rung in (*rungs, "fused-5bit.preserve")),
+        *(f"scores zero-{bits}bit" for bits in (8, 6, 5, 4, 3, 2)),
+        *(f"survived {rung}" for rung in rungs),
     ]
 
 

@@ -141,3 +141,15 @@ def test_a_models_role_is_said_once(tmp_path: Path) -> None:
 def test_a_variant_without_a_role_is_a_candidate(tmp_path: Path) -> None:
     """It is measured and cannot fail the run."""
     assert load(str(smollm2(tmp_path, ('adapter = "production"', "")))).profile.role("adapter") == "candidate"
+
+
+def test_survival_needs_fused_models_and_held_out_rows(tmp_path: Path) -> None:
+    """What is missing is named."""
+    told = refusal(write_profile(tmp_path, ("[[models]]", "[survival]\n\n[[models]]")))
+    assert "[survival] compares fused models on held-out rows: add [fuse] and [corpus]" in told
+
+
+def test_a_judged_width_is_no_control_too(tmp_path: Path) -> None:
+    """It stands on the ladder once."""
+    told = refusal(smollm2(tmp_path, ("control_widths = [2, 3]", "control_widths = [2, 4]")))
+    assert "survival.control_widths: 4 is in fuse.widths too" in told

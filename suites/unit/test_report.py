@@ -13,8 +13,9 @@ from harness.charts import charts, training_chart
 from harness.markdown import LIMIT
 from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
-from harness.summary import DECODE, rows
+from harness.summary import DECODE, headline, rows
 from harness.visible import visible
+from suites.unit.ladders import answer, diagnosis, ladder, rung
 from suites.unit.records import (
     canonical,
     environment,
@@ -348,3 +349,39 @@ def test_visible_keeps_letters_of_every_script_and_shows_what_would_act() -> Non
     """Hebrew and emoji stay, escape and override become signs."""
     assert visible("שלום 👩‍💻\n\tx") == "שלום 👩‍💻\n\tx"
     assert visible("\x1b\u202e\ud800") == "⟨U+001B⟩⟨U+202E⟩⟨U+D800⟩"
+
+
+def test_the_smallest_safe_width_comes_first() -> None:
+    """Before the verdict on the run, in all three reports; why others are not is beneath it."""
+    run = record(survival=ladder(rung(8), rung(5), answer=answer()))
+    assert markdown(run).splitlines()[0] == "# Smallest safe width: 5 bits (recovery 99.6 %)."
+    page = Page(html(run))
+    assert page.texts.index("Smallest safe width: 5 bits (recovery 99.6 %).") < page.texts.index(headline(run))
+    lines = [line.strip() for line in bare(printed(run)).splitlines()]
+    assert lines.index("Smallest safe width: 5 bits (recovery 99.6 %).") > lines.index("4 bits: not safe.") - 2
+
+
+def test_every_rung_is_in_every_report() -> None:
+    """With its recovery and its verdict."""
+    run = record(survival=ladder(rung(8), rung(5), diagnoses=(diagnosis(),)))
+    for text in (markdown(run), "".join(Page(html(run)).texts), bare(printed(run, 160))):
+        assert "fused-8bit" in text
+        assert "98.9 % to 100.2 %" in text
+    assert html(run).count("<title>model.layers.0.mlp.up_proj: ") == 5
+
+
+def test_hostile_text_in_a_ladder_is_text() -> None:
+    """Module names and reasons come from folders that anybody made."""
+    run = record(
+        survival=ladder(rung(5, variant=HOSTILE), reference_reason=HOSTILE, opening=HOSTILE, answer=answer(HOSTILE))
+    )
+    page = Page(html(run))
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert "\x1b[31m" not in printed(run).replace("\x1b[1;31m", "")
+
+
+def test_a_run_without_a_ladder_says_nothing_of_it() -> None:
+    """Old runs and profiles without [survival] load and show as before."""
+    assert "ladder" not in markdown(record()).lower()
+    assert "The ladder" not in html(record())

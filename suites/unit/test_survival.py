@@ -5,73 +5,15 @@ from typing import Any
 import pytest
 
 from harness import judge_survival, survival
-from harness.interval import Interval
-from harness.ladder_record import Estimate, FolderCheck, LadderRecord, Recovery, RungRecord, TokenSummary
+from harness.ladder_record import FolderCheck
 from harness.profile import Budgets
 from harness.record import Verdict
 from harness.survival_record import ModuleIntegrity
 from harness.verdicts import is_good, outcome
+from suites.unit.ladders import estimate, ladder, recovery, rung
 from suites.unit.records import loss, verdict
 
 GATES = ("integrity", "recovery", "canonical", "accuracy vs adapter")
-
-
-def estimate(value: float, low: float | None = None, high: float | None = None) -> Estimate:
-    """A value, with an interval where its ends are given."""
-    interval = None if low is None or high is None else Interval(low=low, high=high, method="studentised")
-    return Estimate(value=value, interval=interval, samples=2000)
-
-
-def recovery(**overrides: Any) -> Recovery:
-    """Nearly all of the gain is left."""
-    values: dict[str, Any] = {
-        "share": estimate(0.996, 0.989, 1.002),
-        "floor": 0.95,
-        "gain": estimate(1.7, 1.5, 1.9),
-        "outcome": "fine",
-        "attribution": estimate(0.998),
-    }
-    return Recovery(**{**values, **overrides})
-
-
-def rung(bits: int | None = 5, **overrides: Any) -> RungRecord:
-    """One judged width."""
-    tokens = TokenSummary(
-        nll=estimate(0.6), kl=estimate(0.002), kl_median=0, kl_p90=0.01, kl_p99=0.1, kl_max=1, same_top=estimate(0.99)
-    )
-    values: dict[str, Any] = {
-        "variant": f"fused-{bits}bit",
-        "kind": "fused",
-        "bits": bits,
-        "judged": True,
-        "bits_per_weight": 5.5,
-        "size_bytes": 90_000_000,
-        "tokens": tokens,
-        "calls": tokens,
-        "prose": None,
-        "canonical": None,
-        "held_out": None,
-        "read_to": None,
-        "flips": None,
-        "margin": estimate(5.0),
-        "drift": estimate(-0.1),
-        "recovery": recovery(),
-    }
-    return RungRecord(**{**values, **overrides})
-
-
-def ladder(*rungs: RungRecord, **overrides: Any) -> LadderRecord:
-    """A ladder of these rungs."""
-    values: dict[str, Any] = {
-        "reference": "fused-float",
-        "reference_reason": "it fits",
-        "rows": 69,
-        "tokens": 2000,
-        "groups": 60,
-        "opening": "```json\n",
-        "rungs": rungs,
-    }
-    return LadderRecord(**{**values, **overrides})
 
 
 def verdicts(bits: int, **statuses: str) -> list[Verdict]:
