@@ -1,7 +1,8 @@
 """One side of the training benchmark, run as a script: times one training step for every line it is sent.
 
 ``stock`` imports MLX as any user of mlx-lm does and nothing of ours; ``ours`` imports
-the engine first, which loads the fast BLAS, and dequantises the base in memory. LoRA
+the engine first, which loads the fast BLAS, dequantises the base in memory, and trains
+as ``engine/train.py`` does: compiled on a GPU only, threads and memory as there. LoRA
 layers, optimiser and batch are the same on both sides, and so is the value of the loss;
 ours computes it as the harness does, from logits of the marked positions alone.
 """
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 SIDE = sys.argv[1]
 if SIDE == "ours":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
     from harness.engine.loss import assistant_loss
     from harness.engine.models import dequantise
 
@@ -33,12 +36,15 @@ def masked_loss(model: nn.Module, tokens: mx.array, mask: mx.array, _: mx.array)
     return losses.sum() / mask.sum(), mask.sum()
 
 
-def prepare(spec: dict[str, Any]) -> Callable[[], None]:
-    """One optimiser step on the spec's batch, compiled as in mlx-lm's trainer."""
+def prepare(spec: dict[str, Any], contexts: ExitStack) -> Callable[[], None]:
+    """One optimiser step on the spec's batch, as mlx-lm's trainer takes it; ``contexts`` hold while steps are taken."""
     training = spec["training"]
     model, _ = load_model(Path(spec["base"]))
     if SIDE == "ours":
+        keep_freed_memory()
         dequantise(model)
+        contexts.enter_context(threads_for(model))
+        contexts.enter_context(uncompiled())
     model.freeze()
     mx.random.seed(training["seed"])
     linear_to_lora_layers(model, training["layers"], {k: training[k] for k in ("rank", "scale", "dropout")})
@@ -59,13 +65,14 @@ def prepare(spec: dict[str, Any]) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Read a spec, take one step to compile, then answer every line with the seconds of one step."""
-    step = prepare(json.loads(sys.stdin.readline()))
-    step()
-    for _ in sys.stdin:
-        start = time.perf_counter()
+    """Read a spec, take one step to warm up, then answer every line with the seconds of one step."""
+    with ExitStack() as contexts:
+        step = prepare(json.loads(sys.stdin.readline()), contexts)
         step()
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            step()
+            print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
 
 
 if __name__ == "__main__":

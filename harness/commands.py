@@ -1,7 +1,7 @@
 """What each command does: find or build artefacts, start pytest, print what came out."""
 
 import argparse
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +17,7 @@ from harness.flow import Flow, Source
 from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
+from harness.runfile import REPORTS
 from harness.store import Step, Store, read_manifest, size_on_disk
 from harness.survival_stage import SurvivalStage, all_steps
 
@@ -54,9 +55,7 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
     from harness.runfile import load_run, load_verdict
     from harness.terminal import terminal
 
-    if reports.exists():
-        shutil.rmtree(reports)
-    reports.mkdir(parents=True)
+    clear_reports(reports)
     command = [sys.executable, "-m", "pytest", str(ROOT / "suites" / "phase8"), "--profile", str(flow.located.path)]
     command += ["--build", str(build), "--reports", str(reports), "-q", "-rxX", "--no-header", "--benchmark-quiet"]
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
@@ -68,6 +67,29 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
     verdict = load_verdict(reports)
     terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
+
+
+# A report, or what is left of one that was being written when its process was killed.
+_REPORT = "|".join(rf"{re.escape(name)}|\.{re.escape(name)}\.\d+" for name in sorted(REPORTS))
+
+
+def clear_reports(reports: Path) -> None:
+    """An empty folder for reports: those of an earlier run go, whatever else lies there is not ours to delete.
+
+    Raises:
+        InvalidInput: a file in the folder's place, or something else in it.
+    """
+    if reports.exists() and not reports.is_dir():
+        raise InvalidInput(f"--reports {reports} is a file. Name a folder")
+    reports.mkdir(parents=True, exist_ok=True)
+    found = {path.name: path for path in reports.iterdir()}
+    if others := sorted(name for name in found if not re.fullmatch(_REPORT, name)):
+        raise InvalidInput(
+            f"--reports {reports}: there is something else than reports in it: {', '.join(others[:3])}. "
+            "Name an empty folder or one of an earlier run"
+        )
+    for path in found.values():
+        path.unlink()
 
 
 def data(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from harness.stats import ratio_of_medians
 from harness.summary import DECODE, MemoryReading, Proportion, Row, first_turns, rows
 from harness.visible import visible
 
-_MACHINE = ("chip", "device", "blas", "compute_dtype")
+_MACHINE = ("chip", "cores", "device", "blas", "compute_dtype")
 
 
 class AccuracyChange(Frozen):
@@ -38,12 +38,16 @@ class AccuracyChange(Frozen):
 
 
 class SpeedChange(Frozen):
-    """Decode rate of b over a: above 1 is faster. No interval where a side has a single round."""
+    """Decode rate of b over a: above 1 is faster. No interval where a side has a single round.
+
+    ``note`` says where the two were not measured alike.
+    """
 
     ratio: float
     interval: Interval | None
     rounds_a: int
     rounds_b: int
+    note: str = ""
 
 
 class MemoryChange(Frozen):
@@ -162,7 +166,9 @@ def _speed(a: VariantRecord, b: VariantRecord) -> SpeedChange | None:
         ratio, interval = median(rounds_b) / median(rounds_a), None
     else:
         ratio, interval = ratio_of_medians(rounds_b, rounds_a)
-    return SpeedChange(ratio=ratio, interval=interval, rounds_a=len(rounds_a), rounds_b=len(rounds_b))
+    what_a, what_b = a.latency[DECODE].what, b.latency[DECODE].what
+    note = "" if what_a == what_b else f"measured otherwise: {what_a} in a, {what_b} in b"
+    return SpeedChange(ratio=ratio, interval=interval, rounds_a=len(rounds_a), rounds_b=len(rounds_b), note=note)
 
 
 def _memory(
@@ -194,9 +200,10 @@ def _accuracy_text(found: AccuracyChange | None) -> str:
 def _speed_text(found: SpeedChange | None) -> str:
     if found is None:
         return cells.NOT_MEASURED
+    note = f"; {found.note}" if found.note else ""
     if found.interval is None:
-        return f"{found.ratio:.3f} (no interval: {found.rounds_a} and {found.rounds_b} rounds)"
-    return f"{found.ratio:.3f} ({found.interval.low:.3f} to {found.interval.high:.3f})"
+        return f"{found.ratio:.3f} (no interval: {found.rounds_a} and {found.rounds_b} rounds){note}"
+    return f"{found.ratio:.3f} ({found.interval.low:.3f} to {found.interval.high:.3f}){note}"
 
 
 def _memory_text(found: MemoryChange | None) -> str:
@@ -213,7 +220,7 @@ def _notes(comparison: Comparison) -> list[str]:
     if comparison.machine_differences:
         lines.append(f"Speed is NOT comparable, the machines differ: {'; '.join(comparison.machine_differences)}.")
     elif comparison.variants:
-        lines.append("Speed is comparable: chip, device, BLAS and compute dtype are the same.")
+        lines.append("Speed is comparable: chip, cores, device, BLAS and compute dtype are the same.")
     if any(change.paired for change in changes):
         lines.append("Accuracy with p: the same cases, exact two-sided McNemar test.")
     if any(not change.paired for change in changes):

@@ -47,16 +47,15 @@ def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdi
     gate = "kernel agreement"
     if found is None or not found.compared:
         return missing(variant, role, gate, "no timed reply to compare with")
-    ties = [d for d in found.divergences if abs(d.gap) <= TIE_NATS and d.same_decision]
+    ties = [d for d in found.divergences if _is_tie(d) and d.same_decision]
     faults = [d for d in found.divergences if d not in ties]
     share = (found.same + len(ties)) / found.compared
     parts = [f"{found.same} of {found.compared} canonical replies are token for token the same on the shipped kernels"]
     for divergence in found.divergences:
-        kind = "a tie" if abs(divergence.gap) <= TIE_NATS else "no tie"
+        gap = "a gap that is no number" if divergence.gap is None else f"{divergence.gap:.2g} nats"
+        kind = "a tie" if _is_tie(divergence) else "no tie"
         decision = "" if divergence.same_decision else ", and the decision is another"
-        parts.append(
-            f"{divergence.case} parts at token {divergence.position} ({divergence.gap:.2g} nats, {kind})" + decision
-        )
+        parts.append(f"{divergence.case} parts at token {divergence.position} ({gap}, {kind})" + decision)
     parts += [f"{case} has no counterpart" for case in found.unpaired]
     return Verdict(
         variant=variant,
@@ -70,6 +69,10 @@ def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdi
         detail="; ".join(parts),
         failures=(*(d.case for d in faults), *found.unpaired),
     )
+
+
+def _is_tie(divergence: Divergence) -> bool:
+    return divergence.gap is not None and abs(divergence.gap) <= TIE_NATS
 
 
 def seconds_a_query(

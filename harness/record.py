@@ -86,13 +86,14 @@ class Memory(Frozen):
 class Divergence(Frozen):
     """Where the shipped kernels first wrote another token than the judged reply to a query has.
 
-    ``gap`` is how much likelier, in nats, they find their own token than the judged one at that position;
+    ``gap`` is how much likelier, in nats, they find their own token than the judged one at that position; None where
+    that is no number.
     ``same_decision`` says whether both replies call, or both answer.
     """
 
     case: str
     position: int
-    gap: float
+    gap: float | None
     same_decision: bool
 
 

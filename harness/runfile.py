@@ -15,6 +15,7 @@ from harness.atomic import write_text
 from harness.errors import InvalidInput
 from harness.record import SCHEMA_VERSION, RunRecord, VerdictFile
 
+REPORTS = frozenset({"run.json", "verdict.json", "report.md", "report.html", "junit.xml", "benchmark.json"})
 NAME = "run.json"
 VERDICT = "verdict.json"
 

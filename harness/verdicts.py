@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from harness.profile import Role
+from harness.profile import RESERVED, Role
 from harness.record import Status, Verdict
 
 GATES = (
@@ -44,7 +44,7 @@ def outcome(verdicts: Sequence[Verdict]) -> tuple[Literal[0, 1, 3], tuple[str, .
     A candidate cannot fail a run, so one that is inconclusive does not hold it up either, and neither does a gate
     that the profile leaves out of ``budgets.inconclusive_blocks``.
     """
-    if not any(verdict.status in MEASURED for verdict in verdicts):
+    if not any(v.status in MEASURED and v.variant not in RESERVED for v in verdicts):
         return 1, ("nothing was judged",)
     bad = tuple(f"{v.variant}: {v.gate}: {v.status}: {v.detail}" for v in verdicts if v.status in BAD)
     if bad:

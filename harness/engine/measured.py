@@ -4,6 +4,7 @@ The first line it reads is a ``Work``, every further line one of its steps; each
 """
 
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -89,7 +90,7 @@ class _Measured:
         return Divergence(
             case=judged.case,
             position=position,
-            gap=self._prompts.gap(prompt, mine[:position], *tokens),
+            gap=gap if math.isfinite(gap := self._prompts.gap(prompt, mine[:position], *tokens)) else None,
             same_decision=timed.decision == judged.decision,
         )
 

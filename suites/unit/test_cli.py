@@ -9,6 +9,8 @@ import pytest
 
 from harness import external
 from harness.cli import main
+from harness.commands import clear_reports
+from harness.errors import InvalidInput
 from harness.profile import ROOT
 from suites.unit.profiles import READY, smollm2, write_profile
 
@@ -140,6 +142,21 @@ def test_a_file_in_place_of_the_build_folder_is_refused(tmp_path: Path, capsys: 
     (tmp_path / "build").write_text("")
     message = refused(capsys, "data", "--profile", "pocket", *build(tmp_path))
     assert f"{tmp_path / 'build'}: artefacts are kept in a folder" in message
+
+
+def test_only_reports_are_cleared_away(tmp_path: Path) -> None:
+    """A mistyped --reports must not cost a folder of something else; what a killed run left is ours."""
+    for name in ("run.json", "report.html", ".run.json.4711"):
+        (tmp_path / name).write_text("old")
+    clear_reports(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "run.json").write_text("old")
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InvalidInput, match="something else than reports in it: thesis.txt"):
+        clear_reports(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "thesis.txt"]
+    with pytest.raises(InvalidInput, match="is a file"):
+        clear_reports(tmp_path / "thesis.txt")
 
 
 def test_a_command_that_does_not_exist_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,12 +111,21 @@ def test_one_round_gives_a_ratio_without_an_interval() -> None:
     assert "no interval" in printed(found)
 
 
-@pytest.mark.parametrize("part", ["chip", "device", "blas", "compute_dtype"])
+@pytest.mark.parametrize("part", ["chip", "cores", "device", "blas", "compute_dtype"])
 def test_speed_on_another_machine_is_said_to_be_incomparable(part: str) -> None:
     """A timing holds inside one lane only."""
-    found = compare(record(), record(environment=environment(**{part: "another"})))
+    found = compare(record(), record(environment=environment(**{part: 3 if part == "cores" else "another"})))
     assert len(found.machine_differences) == 1
     assert "Speed is NOT comparable" in printed(found)
+
+
+def test_speed_that_was_measured_otherwise_says_so() -> None:
+    """One variant alone and one beside another are not measured alike."""
+    b = record(variants=(variant(latency={DECODE: samples(100.0, 101.0, what="fixed work, beside 1 other variant")}),))
+    speed = compare(record(), b).variants[0].speed
+    assert speed is not None
+    assert speed.note == "measured otherwise: fixed work in a, fixed work, beside 1 other variant in b"
+    assert "measured otherwise" in printed(compare(record(), b))
 
 
 def test_what_one_run_did_not_measure_is_not_measured_in_the_comparison() -> None:

@@ -21,7 +21,7 @@ BUDGETS = Budgets(
 )
 
 
-def parted(gap: float, *, same_decision: bool = True) -> Callable[[Reply], Divergence]:
+def parted(gap: float | None, *, same_decision: bool = True) -> Callable[[Reply], Divergence]:
     """A closer look that finds replies parting at their first token."""
     return lambda reply: Divergence(case=reply.case, position=0, gap=gap, same_decision=same_decision)
 
@@ -50,6 +50,7 @@ def test_only_a_tie_with_the_same_decision_explains_other_tokens() -> None:
         parted(judge_measured.TIE_NATS * 2),
         parted(-judge_measured.TIE_NATS * 2),
         parted(0.0, same_decision=False),
+        parted(None),  # logits that are no numbers
     ):
         fault = agreed(timed, look)
         assert (fault.status, fault.measured, fault.failures) == ("fail", 0.8, ("async-await",))

@@ -1,5 +1,6 @@
 """Variants measured in processes of their own, in step; their rounds played to pytest-benchmark."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,13 @@ def test_every_quantity_has_as_many_samples_as_there_was_work(found):
     assert all(value > 0 for samples in found["tiny"].samples.values() for value in samples.values)
 
 
-def test_what_was_measured_beside_another_variant_says_so(found):
-    """Two at once disturb each other a little, and alike."""
-    assert found["tiny"].samples["token_s"].what.endswith("beside 1 other variant")
+def test_what_was_measured_beside_another_variant_says_so(work, found):
+    """Two at once disturb each other a little, and alike; a partner that died early does not."""
+    both = measure({"a": work, "b": work})
+    assert isinstance(both["b"], Measurement)
+    fixed = "fixed work (8 tokens read, 3 written): seconds between decoded tokens, a value a token"
+    assert both["b"].samples["token_s"].what == f"{fixed}, beside 1 other variant"
+    assert found["tiny"].samples["token_s"].what == f"{fixed}, beside 0 other variants and 1 whose process failed"
 
 
 def test_memory_is_that_of_the_variants_own_process(found):
@@ -87,7 +92,14 @@ def test_a_judged_reply_that_the_kernels_do_not_give_is_said_to_part(work, found
     assert isinstance(again, Measurement)
     assert again.tokens == found["tiny"].tokens
     assert [(d.case, d.position) for d in again.divergences] == [("find it", 2)]
-    assert again.divergences[0].gap > 0
+    assert (again.divergences[0].gap or 0.0) > 0
+
+
+def test_a_process_that_the_system_kills_says_so(work, monkeypatch):
+    """It leaves no message of its own."""
+    monkeypatch.setattr("harness.measure.COMMAND", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    killed = measure({"large": work})["large"]
+    assert "large could not be measured (load): its process was killed by signal 9" in str(killed)
 
 
 def test_benchmarks_of_a_variant_are_its_measured_rounds():

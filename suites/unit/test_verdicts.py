@@ -24,6 +24,12 @@ def test_the_exit_code_follows_from_the_verdicts(statuses: list[str], code: int)
     assert outcome([verdict(status=status) for status in statuses])[0] == code
 
 
+def test_synthetic_controls_alone_judge_nothing() -> None:
+    """They are in every run, whatever became of its models."""
+    controls = [verdict(variant=name, role="control") for name in ("always-call", "always-direct")]
+    assert outcome([*controls, verdict(status="not applicable"), verdict(status="new")]) == (1, ("nothing was judged",))
+
+
 def test_a_candidate_that_is_inconclusive_does_not_hold_up_the_run() -> None:
     """It could not have failed the run either."""
     assert outcome([verdict(), verdict(status="inconclusive", role="candidate")])[0] == 0
