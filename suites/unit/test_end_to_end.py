@@ -190,7 +190,7 @@ def test_ready_model_folders_are_gated_by_a_short_profile(build: Path, reports: 
 
 
 def test_a_folder_that_lost_its_adapter_turns_the_run_red(build: Path, reports: Path, tmp_path: Path) -> None:
-    """The weights of the zero-delta control under a fused model's name: the codes, the gain and the behaviour say so."""
+    """The weights of the zero-delta control under a fused name: codes, gain and behaviour say so."""
     other = tmp_path / "build"
     shutil.copytree(build, other)
     stage = SurvivalStage(Flow(load("pocket"), Store(other)))
