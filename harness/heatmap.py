@@ -102,10 +102,9 @@ def _panel(quantity: Quantity, one: FolderDiagnosis, low: float, high: float) ->
     names = list(dict.fromkeys(m.name for m in one.modules))
     width, height = max(_WIDE, _LABEL + _CELL * len(layers) + 2), _HEAD + _CELL * len(names) + _FOOT
     parts = [f'<text x="0" y="11" font-weight="bold">{_safe(one.variant)}</text>']
-    parts += [
-        f'<text x="{_LABEL - 4}" y="{_HEAD + _CELL * row + 10}" text-anchor="end">{_safe(".".join(name.split(".")[-2:])[-24:])}</text>'
-        for row, name in enumerate(names)
-    ]
+    for row, name in enumerate(names):
+        y, short = _HEAD + _CELL * row + 10, ".".join(name.split(".")[-2:])
+        parts.append(f'<text x="{_LABEL - 4}" y="{y}" text-anchor="end">{_safe(short[-24:])}</text>')
     for module in one.modules:
         x, y = _LABEL + _CELL * layers.index(module.layer), _HEAD + _CELL * names.index(module.name)
         parts.append(_cell(quantity, module, x, y, low, high))
