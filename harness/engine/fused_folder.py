@@ -16,6 +16,8 @@ from harness.survival_record import Outcome
 
 _BITS, _GROUPS = (2, 3, 4, 5, 6, 8), (16, 32, 64, 128)
 
+_DEFAULTS = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}  # MLX's, by mode
+
 
 class FaultError(Exception):
     """What names and shapes already say of a module, and why."""
@@ -82,9 +84,11 @@ class FusedFolder:
         own = settings.get(path)
         if own is False:
             return _Said(None, default=False)
-        values: dict[str, Any] = {"mode": "affine"} | {name: settings[name] for name in Way._fields if name in settings}
-        values |= {name: own[name] for name in Way._fields if name in own} if isinstance(own, dict) else {}
-        return _Said(Way(**values), default=not isinstance(own, dict))
+        said = own if isinstance(own, dict) else settings  # a module's own leaves nothing to the settings of the whole
+        mode = said.get("mode", "affine")
+        group_size, bits = _DEFAULTS.get(mode, (0, 0))
+        way = Way(said.get("group_size") or group_size, said.get("bits") or bits, mode)
+        return _Said(way, default=not isinstance(own, dict))
 
 
 class _Said(NamedTuple):

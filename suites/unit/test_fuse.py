@@ -1,7 +1,12 @@
 """Fused folders: the tensors of stock mlx-lm, in one pass, and never half of one."""
 
 import json
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,8 @@ import pytest
 
 from harness.errors import InvalidInput
 from harness.fusing import Target, target
-from harness.store import Step, Store
+from harness.profile import ROOT
+from harness.store import MANIFEST, PARTIAL, Step, Store
 from suites.unit.tiny import KEYS, MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)
@@ -101,6 +107,25 @@ def test_recipe_mlx_lm_gives_the_tensors_of_stock(
     """Every width at every group size and the floats, in one pass, skipped modules and configs too."""
     base = model_folder(tmp_path / "base", tokenizer, config, group_size=32, bits=4)
     adapter = adapter_folder(tmp_path / "adapter", base, *keys)
+    targets = [target(None, 64, "mlx-lm"), *(target(bits, group, "mlx-lm") for bits in BITS for group in GROUPS)]
+    ours = fused(base, adapter, targets, tmp_path / "ours")
+    floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
+    assert_same(ours[0], floats)
+    for wanted, folder in zip(targets[1:], ours[1:], strict=True):
+        assert_same(folder, stock_quantised(floats, wanted, tmp_path / f"stock-{wanted.bits}-{wanted.group_size}"))
+
+
+def test_recipe_mlx_lm_gives_the_tensors_of_stock_on_the_synthetic_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fusing is measured on, with small layers: every width at every group size, base in groups of 64."""
+    from harness import synthetic
+    from harness.engine.synthetic import make_synthetic
+
+    for name, value in {"HIDDEN": 128, "EXPERTS": 4, "EXPERT_SIZE": 128, "VOCABULARY": 320, "HEAD_SIZE": 8}.items():
+        monkeypatch.setattr(synthetic, name, value)
+    make_synthetic(2, tmp_path)
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
     targets = [target(None, 64, "mlx-lm"), *(target(bits, group, "mlx-lm") for bits in BITS for group in GROUPS)]
     ours = fused(base, adapter, targets, tmp_path / "ours")
     floats = stock_float(base, adapter, tmp_path / "float", monkeypatch)
@@ -231,13 +256,21 @@ def test_preserving_a_float_base_is_recipe_mlx_lm(tokenizer: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("recipe", ["mlx-lm", "preserve"])
-def test_every_folder_loads_in_mlx_lm_and_answers(recipe: str, tokenizer: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "keys", "groups"),
+    [(MOE, (), (64,)), (TIED, ("model.embed_tokens",), (32, 128)), (UNTIED, ("lm_head",), (64,))],
+    ids=["moe", "tied, adapted embedding", "untied, adapted head"],
+)
+def test_every_folder_loads_in_mlx_lm_and_answers(
+    config: dict[str, Any], keys: tuple[str, ...], groups: tuple[int, ...], recipe: str, tokenizer: Path, tmp_path: Path
+) -> None:
     """Per-module bits and groups are read from the config; in float32, the one dtype of MLX's experts on a CPU."""
     from mlx_lm import generate, load
 
-    base = model_folder(tmp_path / "base", tokenizer, MOE, dtype="float32", group_size=32, bits=4)
-    adapter = adapter_folder(tmp_path / "adapter", base)
-    for folder in fused(base, adapter, [target(bits, 64, recipe) for bits in (*BITS, None)], tmp_path / "ours"):
+    base = model_folder(tmp_path / "base", tokenizer, config, dtype="float32", group_size=32, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base, *keys)
+    targets = [target(bits, group, recipe) for group in groups for bits in (*BITS, None)]
+    for folder in fused(base, adapter, targets, tmp_path / "ours"):
         model, loaded = load(str(folder))[:2]
         assert len(generate(model, loaded, prompt="find it", max_tokens=3)) > 0
 
@@ -290,40 +323,127 @@ def building(moe: tuple[Path, Path]) -> Callable[[Sequence[tuple[Step, Path]]], 
     return lambda outs: fuse(*moe, [(kept(step.inputs["bits"]), out) for step, out in outs])
 
 
-@pytest.mark.parametrize("point", [0, 1, 2, 7, 40, -1])
-def test_a_killed_pass_is_never_taken_for_complete_and_the_next_finishes(
-    point: int, moe: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed before the given write (-1: after the weights, before the configs), with nothing tidied up."""
-    from harness.engine import fuse as fuse_module
+@pytest.fixture(scope="module")
+def undisturbed(moe: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, bytes]]:
+    """The files of both widths after a run that nobody killed."""
+    return [contents(folder) for folder in fused(*moe, [kept(4), kept(8)], tmp_path_factory.mktemp("whole"))]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file of a fused folder; the store's manifest holds the time."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+
+
+def killing_at(byte: int, end: Callable[[], None]) -> Callable[[int, memoryview, int], None]:
+    """What writes weights until so many bytes have come, the last piece torn, and then ends."""
     from harness.engine import shards
 
-    store, calls, stock = Store(tmp_path), [0], shards._write
+    stock, left = shards._write, [byte]
 
-    def killed(*_: Any, **__: Any) -> None:
+    def write(file: int, data: memoryview, offset: int) -> None:
+        stock(file, data[: left[0]], offset)
+        left[0] -= len(data)
+        if left[0] <= 0:
+            end()
+
+    return write
+
+
+def assert_finished_by_the_next_run(root: Path, moe: tuple[Path, Path], undisturbed: list[dict[str, bytes]]) -> None:
+    """With the bytes of a run that nobody killed, sound by its manifest, and nothing half-done beside it."""
+    store = Store(root)
+    assert [contents(folder) for folder in store.ensure_all(steps(), building(moe))] == undisturbed
+    assert store.verify() == {store.path(step): [] for step in steps()}
+    assert not list((root / PARTIAL).iterdir())
+
+
+@pytest.mark.parametrize("share", [random.Random(20).random() for _ in range(20)])
+def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_finishes(
+    share: float,
+    moe: tuple[Path, Path],
+    undisturbed: list[dict[str, bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twenty random points among the weights of both widths, with nothing tidied up."""
+    from harness.engine import shards
+    from harness.engine.models import check_model_folder
+
+    def killed() -> None:
         raise KeyboardInterrupt
 
-    def write(*arguments: Any) -> None:
-        if calls[0] == point:
-            killed()
-        calls[0] += 1
-        stock(*arguments)
-
+    store, total = Store(tmp_path), sum(len(files["model.safetensors"]) for files in undisturbed)
     with monkeypatch.context() as kill:
-        kill.setattr(shards, "_write", write)
+        kill.setattr(shards, "_write", killing_at(round(share * total), killed))
         kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
-        if point == -1:
-            kill.setattr(fuse_module, "save_config", killed)
         with pytest.raises(KeyboardInterrupt):
             store.ensure_all(steps(), building(moe))
-    assert list((tmp_path / ".partial").iterdir())
+    left = list((tmp_path / PARTIAL).iterdir())
+    assert len(left) == 2
+    for folder in left:
+        with pytest.raises(InvalidInput, match="no config"):
+            check_model_folder(folder)
     assert [store.find(step) for step in steps()] == [None, None]
     assert list(store.artefacts()) == []
-    folders = store.ensure_all(steps(), building(moe))
-    wanted = fused(*moe, [kept(4), kept(8)], tmp_path / "whole")
-    for folder, whole in zip(folders, wanted, strict=True):
-        assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    assert all(not faults for path, faults in store.verify().items() if path.parent.name == "fused")
+    assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("where", "call", "complete"),
+    [
+        ("harness.engine.fuse.save_config", 0, 0),
+        ("harness.engine.fuse.save_config", 1, 0),
+        ("harness.store.os.replace", 0, 0),
+        ("harness.store.os.replace", 1, 1),
+    ],
+    ids=["before the first config", "before the second config", "before the first rename", "between the renames"],
+)
+def test_a_pass_killed_after_the_weights_is_finished_too(
+    where: str,
+    call: int,
+    complete: int,
+    moe: tuple[Path, Path],
+    undisturbed: list[dict[str, bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A width that was renamed into place is complete and is kept; the other is not there."""
+    from harness.engine import fuse as fuse_module
+
+    calls, stock = [0], fuse_module.save_config if "config" in where else os.replace
+
+    def counted(*arguments: Any, **named: Any) -> None:
+        if calls[0] == call:
+            raise KeyboardInterrupt
+        calls[0] += 1
+        stock(*arguments, **named)
+
+    store = Store(tmp_path)
+    with monkeypatch.context() as kill:
+        kill.setattr(where, counted)
+        kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            store.ensure_all(steps(), building(moe))
+    assert [store.find(step) is not None for step in steps()] == [n < complete for n in range(2)]
+    assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_process_that_the_system_kills_leaves_no_lock_and_no_half_folder(
+    share: float, moe: tuple[Path, Path], undisturbed: list[dict[str, bytes]], tmp_path: Path
+) -> None:
+    """SIGKILL, as from the system when memory runs out."""
+    byte = round(share * sum(len(files["model.safetensors"]) for files in undisturbed))
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom harness.engine import shards\n"
+        "from harness.store import Store\nfrom suites.unit.test_fuse import building, killing_at, steps\n"
+        f"shards._write = killing_at({byte}, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
+        f"Store(Path({str(tmp_path)!r})).ensure_all(steps(), building((Path({str(moe[0])!r}), Path({str(moe[1])!r}))))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert [Store(tmp_path).find(step) for step in steps()] == [None, None]
+    assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
 
 
 def test_fast_kernels_give_the_bits_of_mlx() -> None:

@@ -147,6 +147,29 @@ def test_a_folder_of_stock_mlx_lm_is_equal(
     assert {one.bits for one in found.modules} == ({None, 4, 6} if requantised else {None, 4, 8})
 
 
+def test_an_mxfp4_base_fused_by_stock_mlx_lm_is_judged_in_its_own_mode(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole it is equal; with a twentieth of the delta, or none, every touched module is named."""
+    import importlib
+
+    base = model_folder(tmp_path / "base", tokenizer, MOE, group_size=32, bits=4, mode="mxfp4")
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    factors = {"whole": 1.0, "weak": 0.05, "none": 0.0}
+    said = {}
+    for name, factor in factors.items():
+        other = changed(adapter, tmp_path / f"x{name}", lambda n, a, f=factor: a * f if n.endswith("lora_b") else a)
+        arguments = ["fuse", "--model", base, "--adapter-path", other, "--save-path", tmp_path / name]
+        monkeypatch.setattr("sys.argv", list(map(str, arguments)))
+        importlib.import_module("mlx_lm.fuse").main()
+        said[name] = judged(base, adapter, tmp_path / name)
+    assert said["whole"].outcome == "equal", said["whole"].faults
+    touched = {one.path for one in said["whole"].modules if one.touched}
+    assert {one.path for one in said["weak"].faults} == {one.path for one in said["none"].faults} == touched
+    assert {one.outcome for one in said["none"].faults} == {"adapter missing"}
+    assert all((one.delta_share or 0) < 0.2 for one in said["weak"].faults)
+
+
 def test_several_shards_are_one_folder(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """Tensors are found by name, wherever they lie."""
     import mlx.core as mx
@@ -246,8 +269,7 @@ def test_a_folder_quantised_twice_differs_with_its_delta(moe: tuple[Path, Path],
     assert all("quantised twice" in one.reason and one.worst_steps for one in touched)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("size", [1e-3, 1e-5])
+@pytest.mark.parametrize(("dtype", "size"), [("bfloat16", 1e-3), ("float32", 1e-5)])
 @pytest.mark.parametrize("factor", [0.0, 0.05])
 def test_a_small_delta_that_is_lost_is_never_called_rounding(
     factor: float, size: float, dtype: str, tokenizer: Path, tmp_path: Path
