@@ -16,6 +16,7 @@ from harness.survival_record import ModuleDelta
 from harness.visible import visible
 
 _CELL, _LABEL, _HEAD, _FOOT = 14, 118, 16, 16
+_WIDE = 340  # units at least, so that a model of few layers is not drawn larger than others
 _COLOUR = "#3b82c4"
 
 
@@ -99,12 +100,11 @@ def _panel(quantity: Quantity, one: FolderDiagnosis, low: float, high: float) ->
     """One width: a row a kind of module, a column a layer."""
     layers = sorted({m.layer for m in one.modules}, key=lambda layer: -1 if layer is None else layer)
     names = list(dict.fromkeys(m.name for m in one.modules))
-    width, height = _LABEL + _CELL * len(layers) + 2, _HEAD + _CELL * len(names) + _FOOT
+    width, height = max(_WIDE, _LABEL + _CELL * len(layers) + 2), _HEAD + _CELL * len(names) + _FOOT
     parts = [f'<text x="0" y="11" font-weight="bold">{_safe(one.variant)}</text>']
-    parts += [
-        f'<text x="{_LABEL - 4}" y="{_HEAD + _CELL * row + 10}" text-anchor="end">{_safe(name[-20:])}</text>'
-        for row, name in enumerate(names)
-    ]
+    for row, name in enumerate(names):
+        y, short = _HEAD + _CELL * row + 10, ".".join(name.split(".")[-2:])
+        parts.append(f'<text x="{_LABEL - 4}" y="{y}" text-anchor="end">{_safe(short[-24:])}</text>')
     for module in one.modules:
         x, y = _LABEL + _CELL * layers.index(module.layer), _HEAD + _CELL * names.index(module.name)
         parts.append(_cell(quantity, module, x, y, low, high))

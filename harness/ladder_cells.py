@@ -1,7 +1,7 @@
 """The ladder's numbers as text, the same in Markdown and in HTML, and what each column means. Pure."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from harness.cells import NOT_MEASURED, number, size
 from harness.interval import Interval
@@ -20,21 +20,22 @@ def estimate(found: Estimate | None) -> str:
     """A value, its interval and the number of values."""
     if found is None:
         return NOT_MEASURED
-    return f"{number(found.value)}{_bounds(found.interval, number)} (n={found.samples})"
+    bounds = f" ({number(found.interval.low)} to {number(found.interval.high)})" if found.interval else ""
+    return f"{number(found.value)}{bounds} (n={found.samples})"
 
 
 def share(found: Estimate | None) -> str:
     """The same in percent."""
     if found is None:
         return NOT_MEASURED
-    return f"{percent(found.value)}{_bounds(found.interval, percent)} (n={found.samples})"
+    return f"{percent(found.value)}{percents(found.interval)} (n={found.samples})"
 
 
 def decisions(found: Decisions | None) -> str:
     """Hits of prompts with the exact interval of the share."""
     if found is None:
         return NOT_MEASURED
-    return f"{found.hits}/{found.prompts}{_bounds(found.interval, percent)}"
+    return f"{found.hits}/{found.prompts}{percents(found.interval)}"
 
 
 def recovery(found: Recovery | None) -> str:
@@ -59,8 +60,9 @@ def quantiles(found: TokenSummary) -> str:
     return " / ".join(number(value) for value in (found.kl_median, found.kl_p90, found.kl_p99, found.kl_max))
 
 
-def _bounds(found: Interval | None, shown: Callable[[float], str]) -> str:
-    return f" ({shown(found.low)} to {shown(found.high)})" if found else ""
+def percents(found: Interval | None) -> str:
+    """An interval of shares in brackets; empty without one."""
+    return f" ({found.low * 100:.1f} to {found.high * 100:.1f} %)" if found else ""
 
 
 def _attribution(rung: RungRecord) -> str:
@@ -68,9 +70,9 @@ def _attribution(rung: RungRecord) -> str:
     return share(found) if found else ""
 
 
-def _split(rung: RungRecord, read: Callable[[TokenSummary], Estimate], shown: Callable[[Estimate | None], str]) -> str:
-    parts = {"calls": rung.calls, "prose": rung.prose}
-    return "; ".join(f"{name} {shown(read(found))}" for name, found in parts.items() if found) or NOT_MEASURED
+def _of(part: Literal["calls", "prose"], rung: RungRecord, name: Literal["kl", "same_top"]) -> Estimate | None:
+    found = getattr(rung, part)
+    return getattr(found, name) if found else None
 
 
 LADDER = (
@@ -117,17 +119,15 @@ LADDER = (
         "KL mean", lambda r: estimate(r.tokens.kl), "KL(reference || this rung), nats a token, full vocabulary."
     ),
     LadderColumn("KL median / 90 % / 99 % / max", lambda r: quantiles(r.tokens), "The same, over tokens."),
-    LadderColumn(
-        "KL in calls and prose",
-        lambda r: _split(r, lambda t: t.kl, estimate),
-        "Mean KL of tokens inside tool calls, and of all others.",
-    ),
+    LadderColumn("KL in calls", lambda r: estimate(_of("calls", r, "kl")), "Mean KL of tokens inside tool calls."),
+    LadderColumn("KL in prose", lambda r: estimate(_of("prose", r, "kl")), "Mean KL of all other tokens."),
     LadderColumn(
         "same top token",
         lambda r: share(r.tokens.same_top),
         "Tokens at which this rung and the reference find the same token likeliest.",
     ),
-    LadderColumn("same top in calls and prose", lambda r: _split(r, lambda t: t.same_top, share), "The same, apart."),
+    LadderColumn("same top in calls", lambda r: share(_of("calls", r, "same_top")), "The same, inside tool calls."),
+    LadderColumn("same top in prose", lambda r: share(_of("prose", r, "same_top")), "The same, of all other tokens."),
     LadderColumn(
         "margin",
         lambda r: estimate(r.margin),

@@ -39,7 +39,7 @@ def _width(rung: RungRecord, given: dict[tuple[str, str], Verdict]) -> WidthSafe
     states = {gate: _state(verdict) for gate, verdict in verdicts}
     order: tuple[Safety, ...] = ("not safe", "not measured", "not shown to be safe")
     safety: Safety = next((state for state in order if state in states.values()), "safe")
-    told = [_told(gate, verdict, rung) for gate, verdict in verdicts if safety == "safe" or states[gate] == safety]
+    told = [_told(gate, verdict) for gate, verdict in verdicts if safety == "safe" or states[gate] == safety]
     assert rung.bits is not None
     return WidthSafety(variant=rung.variant, bits=rung.bits, safety=safety, evidence="; ".join(told))
 
@@ -52,20 +52,21 @@ def _state(verdict: Verdict | None) -> Safety:
     return "safe" if verdict.status in ("pass", "xpass") else "not safe"
 
 
-def _told(gate: str, verdict: Verdict | None, rung: RungRecord) -> str:
+def _told(gate: str, verdict: Verdict | None) -> str:
     if verdict is None or verdict.measured is None:
         return f"{gate} {'not judged' if verdict is None else verdict.detail or verdict.status}"
     if gate == "integrity":
         return f"integrity {round(verdict.measured * verdict.samples)} of {verdict.samples} modules"
     if gate == "recovery":
-        bound = f", lower bound {verdict.interval.low:.1%}" if verdict.interval else ""
-        return f"recovery {verdict.measured:.1%}{bound}, floor {rung.recovery.floor if rung.recovery else 0:.0%}"
+        bound = f", lower bound {_percent(verdict.interval.low)}" if verdict.interval else ""
+        floor = f", floor {_percent(verdict.limit)}" if verdict.limit is not None else ""
+        return f"recovery {_percent(verdict.measured)}{bound}{floor}"
     if gate == "canonical":
         return f"canonical {round(verdict.measured * verdict.samples)} of {verdict.samples}"
     if verdict.paired:
         found = verdict.paired
         counts = f"{len(found.lost)} lost, {len(found.gained)} gained of {found.prompts} prompts"
-        return f"accuracy vs adapter {found.outcome}: {counts}, loss at most {found.bound:.1%}"
+        return f"accuracy vs adapter {found.outcome}: {counts}, loss at most {_percent(found.bound)}"
     return f"{gate} {verdict.status}"
 
 
@@ -76,3 +77,7 @@ def _seed_claim(widths: Sequence[WidthSafety]) -> str:
         return ""
     repeats = found[_SEED[0]] == "not safe" and found[_SEED[1]] == "safe"
     return f"The Phase 8 record's threshold (4 bits fails, 5 holds) {'repeats' if repeats else 'does not repeat'} here."
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.profile import PROFILES, ROOT
+from harness.flow import Flow
+from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
+from harness.store import Store
+from harness.survival_stage import SurvivalStage
 
 BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies", "zero", "scores", "survived")
 
@@ -185,3 +188,26 @@ def test_ready_model_folders_are_gated_by_a_short_profile(build: Path, reports: 
     record = load_run(tmp_path / "r")
     assert [variant.name for variant in record.variants] == ["a", "b"]
     assert {v.status for v in record.verdicts if v.role == "candidate"} <= {"xpass", "xfail", "not applicable", "new"}
+
+
+def test_a_folder_that_lost_its_adapter_turns_the_run_red(build: Path, reports: Path, tmp_path: Path) -> None:
+    """The weights of the zero-delta control under a fused name: codes, gain and behaviour say so."""
+    other = tmp_path / "build"
+    shutil.copytree(build, other)
+    stage = SurvivalStage(Flow(load("pocket"), Store(other)))
+    fused, zero = (stage.rung(name) for name in ("fused-5bit", "zero-5bit"))
+    paths = [stage.flow.path(rung.folder) / "model.safetensors" for rung in (zero, fused)]
+    shutil.copy(*paths)
+    for step in (stage.scores(fused), stage.survived(fused), stage.flow.replies(fused)):
+        shutil.rmtree(stage.flow.store.path(step))
+    ran = harness(
+        "run", "--profile", "pocket", "--build", other, "--reports", tmp_path / "r", "--variant", "fused-5bit"
+    )
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    reasons = "\n".join(load_verdict(tmp_path / "r").reasons)
+    for gate in ("integrity", "recovery", "accuracy vs adapter", "canonical"):
+        assert f"fused-5bit: {gate}: fail" in reasons
+    assert "self_attn.q_proj: adapter missing" in reasons
+    assert (
+        (tmp_path / "r" / "report.md").read_text(encoding="utf-8").startswith("# No judged width is shown to be safe")
+    )

@@ -366,7 +366,7 @@ def test_every_rung_is_in_every_report() -> None:
     run = record(survival=ladder(rung(8), rung(5), diagnoses=(diagnosis(),)))
     for text in (markdown(run), "".join(Page(html(run)).texts), bare(printed(run, 160))):
         assert "fused-8bit" in text
-        assert "98.9 % to 100.2 %" in text
+        assert "98.9 to 100.2 %" in text
     assert html(run).count("<title>model.layers.0.mlp.up_proj: ") == 5
 
 

@@ -46,7 +46,7 @@ def test_the_smallest_width_that_passes_all_three_is_safe() -> None:
     given = [*verdicts(8), *verdicts(5), *verdicts(4, accuracy="fail")]
     found = survival.answer(ladder(rung(8), rung(5), rung(4)), given)
     assert found.smallest == 5
-    assert found.line.startswith("Smallest safe width: 5 bits (integrity 112 of 112 modules; recovery 100.0%")
+    assert found.line.startswith("Smallest safe width: 5 bits (integrity 112 of 112 modules; recovery 100.0 %")
     assert found.notes[0].startswith("4 bits: not safe: accuracy vs adapter")
     assert found.notes[-1] == "The Phase 8 record's threshold (4 bits fails, 5 holds) repeats here."
 
