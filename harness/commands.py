@@ -17,7 +17,7 @@ from harness.flow import Flow, Source
 from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
-from harness.store import Step, Store, read_manifest, size_on_disk
+from harness.store import HISTORY, Step, Store, read_manifest, size_on_disk
 
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
 _CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
     """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
+    from harness.history import keep
     from harness.runfile import load_run, load_verdict
     from harness.terminal import terminal
 
@@ -61,6 +62,7 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
         _ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
         return 1
     verdict = load_verdict(reports)
+    keep(reports, build / HISTORY)
     terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
 
@@ -206,6 +208,13 @@ def compare(options: argparse.Namespace) -> int:
     first, second = (load_run(path) for path in options.runs)
     render(compare_runs(first, second), _CONSOLE)
     return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    """List, show, compare, plot or accept runs."""
+    from harness.history_commands import history_command
+
+    return history_command(options, _CONSOLE)
 
 
 def bench(options: argparse.Namespace) -> int:
