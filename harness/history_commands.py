@@ -38,7 +38,7 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     for lane in chosen:
         runs = history.listed(root, lane)
         console.print(Text(visible(f"{lane}: {len(runs)} runs in {root / lane}")), soft_wrap=True)
-        console.print(_table(runs[-options.last :] if options.last else runs))
+        console.file.write("\n".join(_lines(runs[-options.last :] if options.last else runs)) + "\n")
         for run in runs:
             if run.fault:
                 damaged = True
@@ -55,18 +55,21 @@ def _lanes(part: str | None, known: list[str], root: Path) -> list[str]:
     return chosen
 
 
-def _table(runs: list[Listed]) -> Table:
-    table = Table("run", "outcome", "held-out", "decode tokens/s", "memory GB", "accepted", box=None, pad_edge=False)
-    for run in runs:
-        if run.summary is None:
-            table.add_row(Text(visible(run.path.stem)), "damaged")
-            continue
-        found = run.summary
-        state = found.outcome + (", partial" if found.partial else "") + (", dirty" if found.dirty else "")
-        judged = [variant for variant in found.variants if variant.role == "production"] or list(found.variants)
-        cells = [run.path.stem, state, *_ranges(judged), found.accepted.reason if found.accepted else ""]
-        table.add_row(*[Text(one_line(cell, 80)) for cell in cells])
-    return table
+def _lines(runs: list[Listed]) -> list[str]:
+    """The runs in columns; plain text, since a table of thousands of rows takes rich seconds."""
+    rows = [("run", "outcome", "held-out %", "decode tokens/s", "memory GB", "accepted"), *map(_row, runs)]
+    shown = [[one_line(cell, 80) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+
+
+def _row(run: Listed) -> tuple[str, ...]:
+    found = run.summary
+    if found is None:
+        return run.path.stem, "damaged", "", "", "", ""
+    state = found.outcome + (", partial" if found.partial else "") + (", dirty" if found.dirty else "")
+    judged = [variant for variant in found.variants if variant.role == "production"] or list(found.variants)
+    return run.path.stem, state, *_ranges(judged), found.accepted.reason if found.accepted else ""
 
 
 def _ranges(variants: list[VariantSummary]) -> list[str]:

@@ -12,6 +12,8 @@ from harness.svg import Chart, inline_axes
 from harness.templating import html_template
 from harness.visible import visible
 
+_MOST_MARKED = 200  # runs: with more a mark for each tells nothing and makes a page of megabytes
+
 
 class Change(NamedTuple):
     """A lasting change of one quantity of one variant; ``before`` and ``after`` are medians of the stretches."""
@@ -87,9 +89,10 @@ def _chart(title: str, lines: Sequence[Line]) -> Chart:
         return Chart(title, "", "Not measured in any run.")
     colours = cycle(COLOURS)
     with inline_axes(title) as (axes, svg):
+        marker = "." if max(line.positions[-1] for line in lines) < _MOST_MARKED else ""
         for line in lines:
             colour = next(colours)
-            axes.plot(line.positions, line.values, color=colour, label=visible(line.variant), linewidth=1, marker=".")
+            axes.plot(line.positions, line.values, color=colour, label=visible(line.variant), linewidth=1, marker=marker)
             for at in line.changes:
                 axes.axvline(line.positions[at], color=colour, linewidth=1, linestyle=":")
         axes.set_xlabel("run, oldest first")
