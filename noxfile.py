@@ -64,6 +64,12 @@ def phase8(session: nox.Session) -> None:
 
 
 @nox.session
+def gate(session: nox.Session) -> None:
+    """Judge a run against the accepted baseline. After --: --profile, or --results RUN.json, or --merge DIR."""
+    harness(session, "gate")
+
+
+@nox.session
 def history(session: nox.Session) -> None:
     """Every run so far. After --: list, show RUN, compare RUN RUN, plot, accept RUN --reason TEXT."""
     session.run(prepare(session), "-m", "harness", "history", *(session.posargs or ["list"]), external=True)

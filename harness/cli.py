@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     artefacts.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     compare = add("compare", help="set two runs side by side")
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
+    _add_gate(add("gate", help="judge a run against the accepted baseline of its lane; without --results, make one"))
     _add_history(add("history", help="list, show, compare, plot and accept runs"))
     bench = add("bench", help="measure ours against stock mlx-lm in one run")
     bench.add_argument("what", choices=("train", "fuse"))
@@ -69,6 +70,19 @@ def parser() -> argparse.ArgumentParser:
     outside.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     outside.add_argument("--reports", type=Path, default=BFCL_REPORTS, help="where reports go (reports/bfcl/)")
     return top
+
+
+def _add_gate(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``gate``."""
+    given = command.add_mutually_exclusive_group()
+    given.add_argument("--results", type=Path, metavar="RUN.json", help="a run measured elsewhere; needs no MLX")
+    given.add_argument("--merge", type=Path, metavar="DIR", help="join the shards below DIR into one run and judge it")
+    command.add_argument("--profile", help=f"a shipped profile or a path to a .toml (the run's; {DEFAULT})")
+    command.add_argument("--baseline", metavar="RUN", help="an accepted run by path or name (the lane's newest)")
+    command.add_argument("--commit", help="the commit that must have been measured (this checkout's HEAD)")
+    command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    command.add_argument("--history", type=Path, default=ACCEPTED, help="accepted runs (reports/history/)")
+    command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
 
 
 def _add_history(command: argparse.ArgumentParser) -> None:

@@ -210,6 +210,22 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def gate(options: argparse.Namespace) -> int:
+    """Judge a run against its lane's baseline; run Phase 8 first where none is given."""
+    from harness.gate_stage import commit_of, judge_results
+
+    if options.results or options.merge:
+        return judge_results(options, _CONSOLE, commit_of(options.commit))
+    if options.commit:
+        raise InvalidInput("--commit needs --results or --merge: without them this checkout is measured")
+    asked = argparse.Namespace(**vars(options) | {"profile": options.profile or profile.DEFAULT})
+    ran = run(argparse.Namespace(**vars(asked), plan=False, variant=[]))
+    if not (options.reports / "run.json").is_file():
+        return ran or 1
+    asked.results = options.reports / "run.json"
+    return judge_results(asked, _CONSOLE, None)
+
+
 def history(options: argparse.Namespace) -> int:
     """List, show, compare, plot or accept runs."""
     from harness.history_commands import history_command

@@ -92,7 +92,9 @@ def _chart(title: str, lines: Sequence[Line]) -> Chart:
         marker = "." if max(line.positions[-1] for line in lines) < _MOST_MARKED else ""
         for line in lines:
             colour = next(colours)
-            axes.plot(line.positions, line.values, color=colour, label=visible(line.variant), linewidth=1, marker=marker)
+            axes.plot(
+                line.positions, line.values, color=colour, label=visible(line.variant), linewidth=1, marker=marker
+            )
             for at in line.changes:
                 axes.axvline(line.positions[at], color=colour, linewidth=1, linestyle=":")
         axes.set_xlabel("run, oldest first")
