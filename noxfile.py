@@ -64,6 +64,18 @@ def phase8(session: nox.Session) -> None:
 
 
 @nox.session
+def gate(session: nox.Session) -> None:
+    """Judge a run against the accepted baseline. After --: --profile, or --results RUN.json, or --merge DIR."""
+    harness(session, "gate")
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Every run so far. After --: list, show RUN, compare RUN RUN, plot, accept RUN --reason TEXT."""
+    session.run(prepare(session), "-m", "harness", "history", *(session.posargs or ["list"]), external=True)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure ours against stock mlx-lm in one run: nox -s bench -- train, or -- fuse."""
     harness(session, "bench")

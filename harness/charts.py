@@ -10,7 +10,7 @@ from harness.summary import Measure, Row
 from harness.svg import Chart, inline_axes
 from harness.visible import visible
 
-_COLOURS = ("#3b82c4", "#c2703d", "#2f8f5b", "#a45cc0", "#b8860b", "#c74a6b", "#2a94a0", "#7d7f86")
+COLOURS = ("#3b82c4", "#c2703d", "#2f8f5b", "#a45cc0", "#b8860b", "#c74a6b", "#2a94a0", "#7d7f86")
 _MARKERS = {"production": "o", "candidate": "s", "control": "X"}
 _TICKS = (2, 3, 4, 5, 6, 8, 16, 32)
 _APART = 0.07  # octaves between points of the same width
@@ -56,7 +56,7 @@ Read = Callable[[Row], tuple[float, float, float] | None]
 
 
 def _chart(title: str, rows: Sequence[Row], read: Read, limits: tuple[float, float] | None = None) -> Chart:
-    colours = dict(zip((row.variant for row in rows), cycle(_COLOURS), strict=False))  # one in every chart
+    colours = dict(zip((row.variant for row in rows), cycle(COLOURS), strict=False))  # one in every chart
     found = [(row, read(row)) for row in rows if row.bits_per_weight]
     points = [Point(row, *values, colours[row.variant]) for row, values in found if values]
     drawn = {point.row.variant for point in points}

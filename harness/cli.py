@@ -11,6 +11,8 @@ from harness.profile import DEFAULT, RECIPES, ROOT, WIDTHS, Format
 
 BUILD = ROOT / "build"
 REPORTS = ROOT / "reports" / "latest"
+ACCEPTED = ROOT / "reports" / "history"
+PLOTS = ROOT / "build" / "plots"
 BFCL = ROOT / ".nox" / "bfcl"
 BFCL_REPORTS = ROOT / "reports" / "bfcl"
 
@@ -60,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
     judged.add_argument("--json", action="store_true", help="print the record of every module instead of a table")
     compare = add("compare", help="set two runs side by side")
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
+    _add_gate(add("gate", help="judge a run against the accepted baseline of its lane; without --results, make one"))
+    _add_history(add("history", help="list, show, compare, plot and accept runs"))
     bench = add("bench", help="measure ours against stock mlx-lm in one run")
     bench.add_argument("what", choices=("train", "fuse"))
     bench.add_argument("--profile", default="smollm2", help="train: whose base, rows, LoRA settings (smollm2)")
@@ -75,6 +79,47 @@ def parser() -> argparse.ArgumentParser:
     outside.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     outside.add_argument("--reports", type=Path, default=BFCL_REPORTS, help="where reports go (reports/bfcl/)")
     return top
+
+
+def _add_gate(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``gate``."""
+    given = command.add_mutually_exclusive_group()
+    given.add_argument("--results", type=Path, metavar="RUN.json", help="a run measured elsewhere; needs no MLX")
+    given.add_argument("--merge", type=Path, metavar="DIR", help="join the shards below DIR into one run and judge it")
+    command.add_argument("--profile", help=f"a shipped profile or a path to a .toml (the run's; {DEFAULT})")
+    command.add_argument("--baseline", metavar="RUN", help="an accepted run by path or name (the lane's newest)")
+    command.add_argument("--commit", help="the commit that must have been measured (this checkout's HEAD)")
+    command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    command.add_argument("--history", type=Path, default=ACCEPTED, help="accepted runs (reports/history/)")
+    command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
+
+
+def _add_history(command: argparse.ArgumentParser) -> None:
+    """The actions of ``history``."""
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    given = {
+        "list": actions.add_parser("list", help="the runs of a lane, or of all"),
+        "show": actions.add_parser("show", help="one run, verified"),
+        "compare": actions.add_parser("compare", help="two runs side by side"),
+        "plot": actions.add_parser("plot", help="accuracy, decode rate and memory over the runs, as a page a lane"),
+        "accept": actions.add_parser("accept", help="make a run the baseline of its lane"),
+    }
+    for action in given.values():
+        action.add_argument("--build", type=Path, default=BUILD, help="every run is below this, in history/ (build/)")
+        action.add_argument("--history", type=Path, default=ACCEPTED, help="accepted runs (reports/history/)")
+    for name in ("list", "plot"):
+        given[name].add_argument("lane", nargs="?", help="a lane, or a part of its name (all)")
+        given[name].add_argument("--accepted", action="store_true", help="accepted runs instead of every run")
+    given["list"].add_argument("--last", type=int, help="the last N runs of each lane only")
+    given["plot"].add_argument("--out", type=Path, default=PLOTS, help="where pages go (build/plots/)")
+    run = "a run of the history: its path, or a part of its name"
+    given["show"].add_argument("run", metavar="RUN", help=run)
+    given["compare"].add_argument("runs", nargs=2, metavar="RUN", help=run)
+    given["accept"].add_argument("run", metavar="RUN", help=f"a reports folder, a run.json, or {run}")
+    given["accept"].add_argument("--reason", required=True, help="why; kept with the run")
+    allowed = ("failed", "inconclusive", "partial", "dirty")
+    text = "accept such a run all the same; may be repeated"
+    given["accept"].add_argument("--allow", action="append", default=[], choices=allowed, help=text)
 
 
 def _add_check(data: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
 from harness.runfile import REPORTS
-from harness.store import Step, Store, read_manifest, size_on_disk
+from harness.store import HISTORY, Step, Store, read_manifest, size_on_disk
 from harness.survival_stage import SurvivalStage, all_steps
 
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
     """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
+    from harness.history import keep
     from harness.runfile import load_run, load_verdict
     from harness.terminal import terminal
 
@@ -65,6 +66,7 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
         _ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
         return 1
     verdict = load_verdict(reports)
+    keep(reports, build / HISTORY)
     terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
 
@@ -260,6 +262,29 @@ def compare(options: argparse.Namespace) -> int:
     first, second = (load_run(path) for path in options.runs)
     render(compare_runs(first, second), _CONSOLE)
     return 0
+
+
+def gate(options: argparse.Namespace) -> int:
+    """Judge a run against its lane's baseline; run Phase 8 first where none is given."""
+    from harness.gate_stage import commit_of, judge_results
+
+    if options.results or options.merge:
+        return judge_results(options, _CONSOLE, commit_of(options.commit))
+    if options.commit:
+        raise InvalidInput("--commit needs --results or --merge: without them this checkout is measured")
+    asked = argparse.Namespace(**vars(options) | {"profile": options.profile or profile.DEFAULT})
+    ran = run(argparse.Namespace(**vars(asked), plan=False, variant=[]))
+    if not (options.reports / "run.json").is_file():
+        return ran or 1
+    asked.results = options.reports / "run.json"
+    return judge_results(asked, _CONSOLE, None)
+
+
+def history(options: argparse.Namespace) -> int:
+    """List, show, compare, plot or accept runs."""
+    from harness.history_commands import history_command
+
+    return history_command(options, _CONSOLE)
 
 
 def bench(options: argparse.Namespace) -> int:

@@ -319,7 +319,7 @@ class Flow:
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
         }
-        return Step("replies", 5, inputs, make, note=variant.name)
+        return Step("replies", 6, inputs, make, note=variant.name)
 
     def work(self, variant: Variant, replies: Sequence[Reply]) -> Work:
         """What is measured of one variant as shipped, and the replies that its kernels are to give too."""

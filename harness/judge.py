@@ -114,7 +114,7 @@ def accuracy_vs_adapter(evidence: Evidence, adapter: Evidence | None, others: Se
     if isinstance(matched, Unpaired):
         return missing(variant, role, gate, f"{matched.missing} of {matched.asked} prompts have no pair of replies")
     family = {one.variant: _family_p(one, adapter) for one in others}
-    return _loss_verdict(evidence, gate, paired_loss(variant, matched, family, evidence.budgets.max_loss))
+    return loss_verdict(evidence, gate, paired_loss(variant, matched, family, evidence.budgets.max_loss))
 
 
 def _family_p(evidence: Evidence, adapter: Evidence) -> float:
@@ -123,7 +123,8 @@ def _family_p(evidence: Evidence, adapter: Evidence) -> float:
     return 1.0 if isinstance(matched, Unpaired) else raw_p(matched)
 
 
-def _loss_verdict(evidence: Evidence, gate: str, found: PairedLoss) -> Verdict:
+def loss_verdict(evidence: Evidence, gate: str, found: PairedLoss) -> Verdict:
+    """The verdict on a loss against the live adapter."""
     limit, role = evidence.budgets.max_loss, evidence.role
     undecided = found.outcome == "inconclusive" and role != "control"
     counts = "; ".join(f"{s.suite} {s.lost} lost, {s.gained} gained of {s.prompts}" for s in found.suites)

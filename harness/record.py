@@ -38,8 +38,8 @@ class Environment(Frozen):
 class Reply(Frozen):
     """One reply of one variant to one case.
 
-    ``group`` is the topic or symbol that the case is about, ``category`` what makes a probe hard, and ``unseen``
-    says that no training query was phrased like it.
+    ``group`` is the topic or symbol that the case is about, ``phrasing`` the template it was made from, ``category``
+    what makes a probe hard, and ``unseen`` says that no training query was phrased like it.
     """
 
     case: str
@@ -56,6 +56,7 @@ class Reply(Frozen):
     failure: str | None
     decision: Decision
     group: str = ""
+    phrasing: str = ""
     category: str = ""
     unseen: bool = False
 

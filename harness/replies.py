@@ -53,6 +53,7 @@ def read_reply(
         failure=": ".join(failure) if failure else None,
         decision=decision,
         group=case.group,
+        phrasing=case.phrasing,
         category=case.category,
         unseen=case.unseen,
     )

@@ -15,7 +15,8 @@ from harness.atomic import write_text
 from harness.errors import InvalidInput
 from harness.record import SCHEMA_VERSION, RunRecord, VerdictFile
 
-REPORTS = frozenset({"run.json", "verdict.json", "report.md", "report.html", "junit.xml", "benchmark.json"})
+_WRITTEN = ("run.json", "verdict.json", "report.md", "report.html", "junit.xml", "benchmark.json")
+REPORTS = frozenset({*_WRITTEN, "gate.json", "gate.md"})
 NAME = "run.json"
 VERDICT = "verdict.json"
 
@@ -27,7 +28,15 @@ def load_run(path: Path) -> RunRecord:
         InvalidInput: no such file, broken JSON, another schema version, or a value that is not allowed.
     """
     file = path / NAME if path.is_dir() else path
-    raw = _read(file)
+    return validated(file, read_json(file))
+
+
+def validated(file: Path, raw: Any) -> RunRecord:
+    """A run record from the JSON value that ``file`` holds it as.
+
+    Raises:
+        InvalidInput: another schema version, or a value that is not allowed.
+    """
     if not isinstance(raw, dict):
         raise InvalidInput(f"{file}: a run record is a JSON object, found {type(raw).__name__}.")
     version = raw.get("schema_version")
@@ -69,7 +78,7 @@ def load_verdict(folder: Path) -> VerdictFile:
     """
     file = folder / VERDICT
     try:
-        return VerdictFile.model_validate(_read(file))
+        return VerdictFile.model_validate(read_json(file))
     except ValidationError as error:
         raise InvalidInput(_explain(file, error)) from error
 
@@ -88,7 +97,12 @@ def schema_text() -> str:
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _read(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """Any JSON value in a file.
+
+    Raises:
+        InvalidInput: no such file, or not strict JSON in UTF-8.
+    """
     try:
         return json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError as error:

@@ -27,6 +27,7 @@ from harness.machine import GB, disk_free_gb
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+HISTORY = "history"  # of runs, beside the artefacts
 
 
 class FileEntry(Frozen):
@@ -209,8 +210,9 @@ class Store:
         os.replace(partial, final)
 
     def artefacts(self) -> Iterator[Path]:
-        """Every folder that stands where an artefact should, finished or not."""
-        for stage in sorted(path for path in self.root.glob("[!.]*") if path.is_dir()):
+        """Every folder that stands where an artefact should, finished or not; the history of runs is none."""
+        stages = (path for path in self.root.glob("[!.]*") if path.is_dir() and path.name != HISTORY)
+        for stage in sorted(stages):
             yield from sorted(path for path in stage.iterdir() if path.is_dir())
 
     def verify(self) -> dict[Path, list[str]]:

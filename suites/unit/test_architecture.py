@@ -161,6 +161,18 @@ ORDER = [
     "harness.page",
     "harness.report",
     "harness.runfile",
+    "harness.history_file",
+    "harness.history",
+    "harness.change_points",
+    "harness.history_plot",
+    "harness.history_commands",
+    "harness.finding",
+    "harness.soundness",
+    "harness.absence",
+    "harness.gate",
+    "harness.merging",
+    "harness.gate_text",
+    "harness.gate_stage",
     "harness.commands",
     "harness.cli",
     "harness.__main__",
@@ -267,7 +279,9 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
     assert found == {LAZY_MLX}
 
 
-@pytest.mark.parametrize("module", ["verdicts", "judge", "judge_measured", "paired"])
+@pytest.mark.parametrize(
+    "module", ["verdicts", "judge", "judge_measured", "paired", "finding", "soundness", "absence", "merging"]
+)
 def test_judging_knows_no_files_and_no_clock(module: str) -> None:
     """Results and limits in, verdicts out."""
     used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES[f"harness.{module}"])))}

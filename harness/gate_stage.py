@@ -1,0 +1,128 @@
+"""The merge gate on files: a run measured here or elsewhere, the accepted baseline, and what is written of both."""
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from harness import history, profile
+from harness.atomic import write_text
+from harness.errors import InvalidInput
+from harness.finding import Finding, GateReport, Origin, gate_report
+from harness.gate import compare_with_baseline
+from harness.gate_text import gate_markdown
+from harness.history_file import is_history_file, read
+from harness.merging import merge
+from harness.profile import ROOT, Located
+from harness.record import RunRecord, VerdictFile
+from harness.runfile import NAME, load_run, save_run, save_verdict
+from harness.soundness import soundness
+from harness.store import digest
+from harness.verdicts import outcome
+from harness.visible import visible
+
+_SHOWN = 25
+
+
+def judge_results(options: argparse.Namespace, console: Console, commit: str | None) -> int:
+    """Judge a run that was measured elsewhere, or the shards of one; the gate's exit code.
+
+    Loads no model and needs no MLX. What cannot be judged is written as ``gate.json`` too, and ends with 2.
+    """
+    try:
+        run = _merged(options) if options.merge else _load(options.results)
+        report = judge(run, _located(options, run), options, commit)
+    except InvalidInput as error:
+        finding = Finding(check="input", subject="run", outcome="invalid", detail=str(error))
+        report = gate_report([finding])
+    return publish(report, options.reports, console)
+
+
+def judge(run: RunRecord, located: Located, options: argparse.Namespace, commit: str | None) -> GateReport:
+    """A run against the baseline of its lane, or the one that was named.
+
+    Raises:
+        InvalidInput: no baseline, or one that cannot be read.
+    """
+    wanted = digest(located.profile.model_dump(mode="json"))[:16]
+    findings = soundness(run, located.profile, wanted, commit)
+    if options.baseline:
+        baseline = read(history.find(options.baseline, (options.build / "history", options.history)))
+    else:
+        baseline = history.baseline(options.history, run.lane)
+    findings += compare_with_baseline(run, baseline.record, located.profile)
+    reason = baseline.summary.accepted.reason if baseline.summary.accepted else "never accepted, named by --baseline"
+    return gate_report(findings, _origin(run), _origin(baseline.record), reason)
+
+
+def commit_of(given: str | None) -> str:
+    """The full id of the commit that is judged: the one given, else this checkout's.
+
+    Raises:
+        InvalidInput: this is no git checkout and none was given, or git does not know it.
+    """
+    command = ["git", "rev-parse", "--verify", "--quiet", f"{given or 'HEAD'}^{{commit}}"]
+    try:
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        found = ""
+    if not found and given and len(given) == 40:
+        return given  # measured in a clone whose commits this one does not have
+    if not found:
+        what = f"{given!r} is no commit of this checkout" if given else "this is no git checkout"
+        raise InvalidInput(f"commit: {what}. Give --commit with all 40 digits of the commit that was measured.")
+    return found
+
+
+def publish(report: GateReport, reports: Path, console: Console) -> int:
+    """Write gate.json and gate.md, add the latter to a CI job's summary, print the findings; the exit code."""
+    text = gate_markdown(report)
+    write_text(reports / "gate.json", report.model_dump_json(indent=1) + "\n")
+    write_text(reports / "gate.md", text)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    colour = {0: "green", 1: "red", 2: "red", 3: "yellow"}[report.exit_code]
+    console.print(Text(report.outcome.upper(), style=colour))
+    for finding in report.findings[:_SHOWN]:
+        free = "" if finding.blocks or finding.outcome in ("fine", "not judged") else " (does not block)"
+        line = f"{finding.outcome}{free}: {finding.subject}: {finding.check}: {finding.detail}"
+        console.print(Text(visible(line)), soft_wrap=True)
+    if (rest := len(report.findings) - _SHOWN) > 0:
+        console.print(f"... and {rest} more")
+    console.print(str(reports / "gate.md"), highlight=False, soft_wrap=True)
+    return report.exit_code
+
+
+def _load(path: Path) -> RunRecord:
+    return read(path).record if is_history_file(path) else load_run(path)
+
+
+def _located(options: argparse.Namespace, run: RunRecord) -> Located:
+    """The profile given, else the shipped one that the run names."""
+    if options.profile is None and not (profile.PROFILES / f"{run.profile}.toml").is_file():
+        raise InvalidInput(f"profile {run.profile!r} of the run is not a shipped one: give --profile with its file")
+    return profile.load(options.profile or run.profile)
+
+
+def _merged(options: argparse.Namespace) -> RunRecord:
+    """The shards below a folder as one run, which is written to the reports."""
+    if options.merge.resolve() in (options.reports.resolve(), *options.reports.resolve().parents):
+        raise InvalidInput(f"{options.merge}: the merged run is written to {options.reports}: keep shards elsewhere")
+    shards = {str(path): load_run(path) for path in sorted(options.merge.rglob(NAME))}
+    if not shards:
+        raise InvalidInput(f"{options.merge}: no {NAME} below it: a shard is the folder that a run wrote")
+    run = merge(shards, _located(options, next(iter(shards.values()))).profile)
+    code, reasons = outcome(run.verdicts)
+    options.reports.mkdir(parents=True, exist_ok=True)
+    save_run(run, options.reports)
+    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
+    save_verdict(VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=run.partial), options.reports)
+    return run
+
+
+def _origin(run: RunRecord) -> Origin:
+    return Origin(lane=run.lane, profile=run.profile, started=run.started, commit=run.environment.commit)

@@ -1,0 +1,75 @@
+"""The gate's report as Markdown: short enough for a pull request, worst news first, model output made harmless."""
+
+import re
+from collections.abc import Iterator
+
+from harness.finding import OUTCOMES, Finding, Flip, GateReport, Origin
+from harness.visible import markdown_text as _text
+from harness.visible import visible
+
+LIMIT = 65_000
+_ROOM = 60_000  # what is left out is said in the rest
+_FLIPS = 8
+_TITLES = {
+    "fine": "Fine: nothing is worse than the accepted baseline",
+    "regressed": "Regressed: worse than the accepted baseline, or missing",
+    "invalid": "Invalid: this run cannot be judged",
+    "inconclusive": "Inconclusive: a loss can neither be shown nor ruled out",
+}
+
+
+def gate_markdown(report: GateReport) -> str:
+    """The report in under ``LIMIT`` characters; findings that do not fit are counted, and gate.json has them."""
+    lines = [f"# {_TITLES[report.outcome]}", "", *_origins(report), ""]
+    counts = {name: sum(one.outcome == name for one in report.findings) for name in OUTCOMES}
+    lines += ["; ".join(f"{count} {name}" for name, count in counts.items() if count) or "No findings.", ""]
+    if not report.findings:
+        lines += [f"- {_text(reason, 2000)}" for reason in report.reasons]
+    blocks = ["\n".join(_finding(one)) for one in report.findings]
+    used = len("\n".join(lines))
+    for position, block in enumerate(blocks):
+        used += len(block) + 1
+        if used > _ROOM:
+            lines.append(f"- … {len(blocks) - position:,} more findings; gate.json has all of them")
+            break
+        lines.append(block)
+    return "\n".join(lines) + "\n"
+
+
+def _origins(report: GateReport) -> Iterator[str]:
+    for title, origin in (("run", report.run), ("baseline", report.baseline)):
+        if origin:
+            why = f"; accepted: {_text(report.accepted, 500)}" if title == "baseline" and report.accepted else ""
+            yield f"- {title}: {_origin(origin)}{why}"
+
+
+def _origin(origin: Origin) -> str:
+    commit = _text(origin.commit or "no commit", 60)
+    return f"lane {_text(origin.lane, 200)}, commit {commit}, started {_text(origin.started, 60)}"
+
+
+def _finding(one: Finding) -> Iterator[str]:
+    free = "" if one.blocks or one.outcome in ("fine", "not judged") else " (does not block)"
+    yield f"- **{one.outcome}**{free} {_text(one.subject, 100)}: {_text(one.check, 100)}: {_text(one.detail, 1200)}"
+    for flip in one.flips[:_FLIPS]:
+        yield from _flip(flip)
+    if (rest := len(one.flips) - _FLIPS) > 0:
+        yield f"  - … {rest:,} more prompts; gate.json has all of them"
+    if one.difference:
+        yield from _fenced(one.difference)
+
+
+def _flip(flip: Flip) -> Iterator[str]:
+    query = f"{flip.suite}/{flip.case}, {flip.label} expected: {flip.query}"
+    yield f"  - {flip.change}: {_text(query, 200)}"
+    yield f"    - before: {_text(flip.before, 250) or 'an empty reply'}"
+    yield f"    - now: {_text(flip.after, 250) or 'an empty reply'}"
+
+
+def _fenced(difference: str) -> Iterator[str]:
+    """A diff in a fence that nothing in it can close."""
+    shown = visible(difference)[:4000]
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
+    yield f"  {fence}diff"
+    yield from (f"  {line}" for line in shown.splitlines())
+    yield f"  {fence}"

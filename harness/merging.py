@@ -1,0 +1,111 @@
+"""Shards of a run, measured apart, as one run; what is incomplete or contradicts itself is refused. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import InvalidInput
+from harness.judge import Evidence, loss_verdict
+from harness.paired import LEVEL, adjusted
+from harness.profile import Profile
+from harness.record import RunRecord, VariantRecord, Verdict
+
+_ALIKE = ("profile", "profile_hash", "lane", "corpus", "probe", "training")
+_OF_A_RUN = frozenset({"disk_free_gb"})
+
+
+def merge(shards: Mapping[str, RunRecord], profile: Profile) -> RunRecord:
+    """One run of all shards; the variant that timings are compared with may be in each of them.
+
+    Holm's correction of ``accuracy vs adapter`` is made anew, over the variants of all shards.
+
+    Args:
+        shards: records by the name of their file.
+        profile: what the run should be of.
+
+    Raises:
+        InvalidInput: no shards, shards of different commits, profiles, lanes or machines, a variant in two of them
+            or in none, or an artefact or verdict that two shards disagree about.
+    """
+    if not shards:
+        raise InvalidInput("no shards: no run.json in the folder. Each shard is what `run --variant NAME` wrote.")
+    _alike(shards)
+    variants = _variants(shards, profile)
+    artefacts = _joined("artefact", {name: run.artefacts for name, run in shards.items()})
+    first = next(iter(shards.values()))
+    return first.model_copy(
+        update={
+            "started": min(run.started for run in shards.values()),
+            "seconds": round(sum(run.seconds for run in shards.values()), 1),
+            "partial": False,
+            "artefacts": artefacts,
+            "variants": variants,
+            "verdicts": _verdicts(shards, profile),
+        }
+    )
+
+
+def _alike(shards: Mapping[str, RunRecord]) -> None:
+    (first, reference), *others = shards.items()
+    for name, run in others:
+        for part in _ALIKE:
+            if getattr(run, part) != getattr(reference, part):
+                raise InvalidInput(f"{name}: {part} is not that of {first}. Shards are of one run: measure it again.")
+        here, there = (one.environment.model_dump(exclude=set(_OF_A_RUN)) for one in (reference, run))
+        for part, value in here.items():
+            if there[part] != value:
+                raise InvalidInput(f"{name}: {part} is {there[part]!r}, {value!r} in {first}. Measure it again.")
+
+
+def _variants(shards: Mapping[str, RunRecord], profile: Profile) -> tuple[VariantRecord, ...]:
+    shared, found = profile.budgets.latency.relative_to, dict[str, tuple[str, VariantRecord]]()
+    for name, run in shards.items():
+        for variant in run.variants:
+            if variant.name not in found:
+                found[variant.name] = name, variant
+                continue
+            other, kept = found[variant.name]
+            if variant.name != shared:
+                raise InvalidInput(f"{name}: variant {variant.name} is in {other} too. Leave one of them out.")
+            if (variant.artefact, variant.replies) != (kept.artefact, kept.replies):
+                raise InvalidInput(f"{name}: {variant.name} is not the artefact, or has not the replies, of {other}.")
+    wanted = profile.variant_names()
+    if lacking := [name for name in wanted if name not in found]:
+        raise InvalidInput(f"incomplete: no shard measured {', '.join(lacking)}. Add it, then merge again.")
+    if unknown := sorted(found.keys() - set(wanted)):
+        raise InvalidInput(f"{found[unknown[0]][0]}: profile {profile.name} has no variant {', '.join(unknown)}.")
+    return tuple(found[name][1] for name in wanted)
+
+
+def _joined(what: str, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for name, values in parts.items():
+        for key, value in values.items():
+            if joined.setdefault(key, value) != value:
+                raise InvalidInput(f"{name}: {what} {key} is {value!r}, {joined[key]!r} in another shard.")
+    return joined
+
+
+def _verdicts(shards: Mapping[str, RunRecord], profile: Profile) -> tuple[Verdict, ...]:
+    """The first shard's verdict on each gate; statuses must agree, apart from what is timed anew."""
+    kept: dict[tuple[str, str], Verdict] = {}
+    for name, run in shards.items():
+        for verdict in run.verdicts:
+            first = kept.setdefault((verdict.variant, verdict.gate), verdict)
+            if first.status != verdict.status:
+                raise InvalidInput(
+                    f"{name}: {verdict.variant}: {verdict.gate} is {verdict.status}, {first.status} in another shard."
+                )
+    family = {v.variant: v.paired.p for v in kept.values() if v.paired and v.role == "production"}
+    return tuple(_corrected(verdict, family, profile) for verdict in kept.values())
+
+
+def _corrected(verdict: Verdict, family: dict[str, float], profile: Profile) -> Verdict:
+    paired, limit = verdict.paired, profile.budgets.max_loss
+    if paired is None:
+        return verdict
+    p = adjusted(verdict.variant, paired.p, family)
+    outcome = "regressed" if p < LEVEL else "fine" if paired.bound <= limit else "inconclusive"
+    size = len(family) if verdict.variant in family else 1
+    found = paired.model_copy(update={"adjusted_p": p, "family": size, "outcome": outcome})
+    evidence = Evidence(variant=verdict.variant, role=verdict.role, cases=(), replies=(), budgets=profile.budgets)
+    return loss_verdict(evidence, verdict.gate, found)

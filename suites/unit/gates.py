@@ -1,0 +1,79 @@
+"""A whole run of ``pocket`` for tests of the merge gate, and ways to make it worse."""
+
+from typing import Any
+
+from harness import profile
+from harness.record import Memory, Reply, Role, RunRecord, VariantRecord
+from harness.soundness import owed
+from harness.store import digest
+from suites.unit import records
+
+POCKET = profile.load("pocket")
+PROFILE = POCKET.profile
+HASH = digest(PROFILE.model_dump(mode="json"))[:16]
+LANE = "pocket--linux-x86_64-test-2c-16gb-cpu-mkl"
+COMMIT = "0123456789" * 4
+PRODUCTION = "fused-5bit"
+
+
+def whole_run(**overrides: Any) -> RunRecord:
+    """Every variant and gate of ``pocket``, all of it right: 5 canonical queries, 60 held-out prompts, 40 probes."""
+    names = PROFILE.variant_names()
+    values: dict[str, Any] = {
+        "profile": "pocket",
+        "profile_hash": HASH,
+        "lane": LANE,
+        "environment": records.environment(commit=COMMIT),
+        "artefacts": {name: f"key-{name}" for name in names},
+        "variants": tuple(_variant(name) for name in names),
+        "verdicts": tuple(_verdict(name, gate) for name, gate in sorted(owed(PROFILE))),
+    }
+    return records.record(**{**values, **overrides})
+
+
+def _role(name: str) -> Role:
+    return PROFILE.role(name) if name in PROFILE.variant_names() else "control"
+
+
+def _variant(name: str) -> VariantRecord:
+    replies = records.canonical() + records.held_out(60, 60) + records.probes(40, 40)
+    kept = records.variant().latency
+    memory = Memory(
+        mlx_active_bytes=10**8,
+        mlx_peak_bytes=10**8,
+        process_peak_bytes=3 * 10**8,
+        process_peak_kind="peak resident set",
+        work="load",
+    )
+    return records.variant(
+        name, role=_role(name), artefact=f"key-{name}", replies=replies, size_bytes=10**6, memory=memory, latency=kept
+    )
+
+
+def _verdict(name: str, gate: str):
+    return records.verdict(name, gate, "pass", role=_role(name))
+
+
+def with_variant(run: RunRecord, name: str, **changes: Any) -> RunRecord:
+    """The run with one variant changed."""
+    made = tuple(v.model_copy(update=changes) if v.name == name else v for v in run.variants)
+    return run.model_copy(update={"variants": made})
+
+
+def with_replies(run: RunRecord, name: str, change: dict[str, dict[str, Any]], **changes: Any) -> RunRecord:
+    """The run with the replies to the named cases of one variant changed."""
+    old = next(v.replies for v in run.variants if v.name == name)
+    return with_variant(run, name, replies=tuple(r.model_copy(update=change.get(r.case, {})) for r in old), **changes)
+
+
+def wrong(reply: Reply) -> dict[str, Any]:
+    """What makes a reply a wrong one."""
+    calls = reply.label == "direct"
+    return {"decision": "call" if calls else "answer", "text": "WRONG", "tokens": (9,), "calls": ()}
+
+
+def losing(run: RunRecord, name: str, count: int) -> RunRecord:
+    """The run in which one variant, of another artefact, gets ``count`` held-out prompts wrong."""
+    replies = [r for v in run.variants if v.name == name for r in v.replies if r.suite == "held-out"][:count]
+    made = with_replies(run, name, {r.case: wrong(r) for r in replies}, artefact="key-other")
+    return made.model_copy(update={"artefacts": {**made.artefacts, "other": "key-other"}})

@@ -1,0 +1,349 @@
+"""The merge gate: every planted regression is named, and identical runs are fine."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.absence import absences
+from harness.finding import Finding, GateReport, gate_report
+from harness.gate import compare_with_baseline, smallest_loss
+from harness.gate_text import LIMIT, gate_markdown
+from harness.profile import Profile
+from harness.record import RunRecord
+from harness.soundness import soundness
+from suites.unit import records
+from suites.unit.gates import COMMIT, HASH, PRODUCTION, PROFILE, losing, whole_run, with_replies, with_variant
+
+BASELINE = whole_run()
+
+
+def judged(run: RunRecord, baseline: RunRecord = BASELINE, profile: Profile = PROFILE) -> GateReport:
+    """What the gate says of a run."""
+    findings = soundness(run, profile, HASH, COMMIT) + compare_with_baseline(run, baseline, profile)
+    return gate_report(findings)
+
+
+def bad(report: GateReport) -> list[tuple[str, str, str]]:
+    """The findings that speak against a run: outcome, subject, check."""
+    unwanted = ("invalid", "missing", "regressed", "inconclusive")
+    return [(f.outcome, f.subject, f.check) for f in report.findings if f.outcome in unwanted]
+
+
+def finding(report: GateReport, check: str, subject: str = PRODUCTION) -> Finding:
+    """The one finding of a check."""
+    (found,) = [f for f in report.findings if (f.check, f.subject) == (check, subject)]
+    return found
+
+
+def replies(run: RunRecord, name: str = PRODUCTION):
+    """The replies of one variant."""
+    return next(variant.replies for variant in run.variants if variant.name == name)
+
+
+def without_verdicts(name: str, gate: str, run: RunRecord = BASELINE) -> RunRecord:
+    """The run without one verdict."""
+    kept = tuple(v for v in run.verdicts if (v.variant, v.gate) != (name, gate))
+    return run.model_copy(update={"verdicts": kept})
+
+
+def test_identical_runs_are_fine_and_latency_is_not_judged() -> None:
+    """And it says so by name."""
+    report = judged(BASELINE)
+    assert (report.exit_code, report.outcome, bad(report)) == (0, "fine", [])
+    assert "not judged: needs blocks measured in one job" in finding(report, "latency").detail
+    assert finding(report, "accuracy").outcome == "fine"
+
+
+def _dropped() -> RunRecord:
+    return with_variant(BASELINE, PRODUCTION, replies=replies(BASELINE)[1:])
+
+
+def _renamed() -> RunRecord:
+    return with_replies(BASELINE, PRODUCTION, {"held-out-03": {"case": "held-out-99"}})
+
+
+def _reworded() -> RunRecord:
+    return with_replies(BASELINE, PRODUCTION, {"held-out-03": {"query": "Another question"}})
+
+
+def _system_prompt_lost() -> RunRecord:
+    return with_replies(BASELINE, PRODUCTION, {r.case: {"prompt_tokens": 30} for r in replies(BASELINE)})
+
+
+def _without(name: str) -> RunRecord:
+    return BASELINE.model_copy(
+        update={
+            "variants": tuple(v for v in BASELINE.variants if v.name != name),
+            "verdicts": tuple(v for v in BASELINE.verdicts if v.variant != name),
+            "partial": True,
+        }
+    )
+
+
+def _no_probes() -> RunRecord:
+    kept = tuple(reply for reply in replies(BASELINE) if reply.suite != "probe")
+    return with_variant(BASELINE, PRODUCTION, replies=kept)
+
+
+def _no_decode() -> RunRecord:
+    latency = next(v.latency for v in BASELINE.variants if v.name == PRODUCTION)
+    return with_variant(BASELINE, PRODUCTION, latency=dict(list(latency.items())[1:]))
+
+
+def _not_applicable() -> RunRecord:
+    made = records.verdict(PRODUCTION, "termination", "not applicable")
+    kept = without_verdicts(PRODUCTION, "termination")
+    return kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "named"),
+    [
+        (_dropped, "query", "canonical/view-functions"),
+        (_renamed, "query", "held-out/held-out-03 (renamed: its text is held-out/held-out-99 now)"),
+        (_reworded, "query", "held-out/held-out-03 (was 'Query of held-out-03', is 'Another question')"),
+        (_system_prompt_lost, "query", "the prompt had 42 tokens, has 30"),
+        (lambda: _without(PRODUCTION), "variant", "the baseline has it"),
+        (_no_probes, "suite", "probe"),
+        (_no_decode, "metric", "query_s"),
+        (lambda: with_variant(BASELINE, PRODUCTION, memory=None), "metric", "memory"),
+        (lambda: with_variant(BASELINE, PRODUCTION, size_bytes=None), "metric", "size_bytes"),
+        (lambda: without_verdicts(PRODUCTION, "termination"), "gate", "termination"),
+        (_not_applicable, "gate", "termination"),
+        (lambda: with_variant(BASELINE, PRODUCTION, role="candidate"), "role", "was production, is candidate"),
+    ],
+    ids=[
+        "query dropped",
+        "query renamed",
+        "query reworded",
+        "system prompt lost",
+        "variant missing",
+        "suite missing",
+        "timing missing",
+        "memory missing",
+        "size missing",
+        "gate missing",
+        "gate no longer applicable",
+        "role weakened",
+    ],
+)
+def test_what_the_baseline_has_and_the_run_has_not_fails_by_name(
+    plant: Callable[[], RunRecord], check: str, named: str
+) -> None:
+    """Nothing passes by absence."""
+    report = judged(plant())
+    assert report.exit_code == 1
+    found = [f for f in report.findings if (f.outcome, f.subject, f.check) == ("missing", PRODUCTION, check)]
+    assert any(named in f.detail for f in found), report.reasons
+
+
+def test_an_absence_is_found_without_the_help_of_the_profile() -> None:
+    """The baseline alone names what is owed."""
+    assert [(f.check, f.subject) for f in absences(_without(PRODUCTION), BASELINE)] == [
+        ("variant", PRODUCTION),
+        ("gate", PRODUCTION),
+    ]
+    assert absences(BASELINE, BASELINE) == []
+
+
+def _asked_twice() -> RunRecord:
+    return with_variant(BASELINE, PRODUCTION, replies=(*replies(BASELINE), replies(BASELINE)[7]))
+
+
+def _copied() -> RunRecord:
+    copied = replies(BASELINE)[7].model_copy(update={"case": "held-out-98"})
+    return with_variant(BASELINE, PRODUCTION, replies=(*replies(BASELINE), copied))
+
+
+def _empty() -> RunRecord:
+    return BASELINE.model_copy(update={"variants": (), "verdicts": ()})
+
+
+def _changed_share() -> RunRecord:
+    kept = without_verdicts(PRODUCTION, "held-out")
+    made = records.verdict(PRODUCTION, "held-out", "pass", measured=0.5)
+    return kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "named"),
+    [
+        (_asked_twice, "duplicated query", "held-out/held-out-02"),
+        (_copied, "duplicated query", "Query of held-out-02"),
+        (_empty, "empty run", "nothing was measured"),
+        (lambda: BASELINE.model_copy(update={"lane": "pocket--other"}), "lane", "another machine"),
+        (lambda: BASELINE.model_copy(update={"profile_hash": "beef"}), "profile", "beef"),
+        (lambda: whole_run(environment=records.environment(commit="f" * 40)), "commit", "f" * 40),
+        (lambda: whole_run(environment=records.environment(commit=COMMIT, dirty=True)), "commit", "uncommitted"),
+        (lambda: with_variant(BASELINE, PRODUCTION, artefact="forged"), "hashes", "forged"),
+        (_changed_share, "replies against held-out", "its replies give 1.0000"),
+    ],
+    ids=["asked twice", "copied", "empty", "lane", "profile", "commit", "dirty", "artefact", "verdict changed"],
+)
+def test_a_run_that_cannot_be_judged_is_invalid(plant: Callable[[], RunRecord], check: str, named: str) -> None:
+    """Exit code 2, with the fault."""
+    report = judged(plant())
+    assert report.exit_code == 2
+    assert any(f.outcome == "invalid" and f.check == check and named in f.detail for f in report.findings), report
+
+
+def test_a_changed_corpus_hash_is_invalid() -> None:
+    """The record says what its files hash to together."""
+    corpus = records.record().corpus
+    assert corpus
+    made = corpus.model_copy(update={"sha256": {"test.jsonl": "00"}, "corpus_sha256": "ff", "pool_sha256": "11"})
+    assert ("invalid", "run", "hashes") in bad(judged(whole_run(corpus=made)))
+
+
+def test_accuracy_lost_beyond_the_limit_is_regressed_with_both_replies() -> None:
+    """Twelve of a hundred prompts."""
+    report = judged(losing(BASELINE, PRODUCTION, 12))
+    assert report.exit_code == 1
+    found = finding(report, "accuracy")
+    assert found.outcome == "regressed"
+    assert found.paired
+    assert (found.paired.reference, found.paired.family, len(found.paired.lost)) == ("baseline", 4, 12)
+    assert len(found.flips) == 12
+    assert {(flip.after, flip.change) for flip in found.flips} == {("WRONG", "lost")}
+    assert all(flip.before and flip.query for flip in found.flips)
+
+
+def test_a_loss_that_can_neither_be_shown_nor_ruled_out_is_inconclusive() -> None:
+    """The profile says whether that blocks."""
+    run = losing(BASELINE, PRODUCTION, 3)
+    assert (judged(run).exit_code, finding(judged(run), "accuracy").outcome) == (3, "inconclusive")
+    free = PROFILE.model_copy(update={"gate": PROFILE.gate.model_copy(update={"inconclusive_blocks": False})})
+    report = judged(run, profile=free)
+    assert (report.exit_code, finding(report, "accuracy").outcome) == (0, "inconclusive")
+
+
+def test_a_candidates_loss_is_told_and_does_not_block() -> None:
+    """It may fail; it may not be left out."""
+    report = judged(losing(BASELINE, "fused-4bit", 30))
+    assert report.exit_code == 0
+    found = finding(report, "accuracy", "fused-4bit")
+    assert (found.outcome, found.blocks) == ("regressed", False)
+    assert judged(_without("fused-4bit")).exit_code == 1
+
+
+def test_one_canonical_query_lost_is_regressed() -> None:
+    """A hard 100 %: no statistics on five chosen queries."""
+    change = {"async-await": {"decision": "answer", "text": "No.", "tokens": (8,), "calls": ()}}
+    report = judged(with_replies(BASELINE, PRODUCTION, change))
+    assert report.exit_code == 1
+    found = finding(report, "canonical")
+    assert (found.outcome, found.names) == ("regressed", ("async-await",))
+    assert found.flips[0].after == "No."
+
+
+def test_other_tokens_of_the_same_artefact_say_that_the_runtime_changed() -> None:
+    """Of a control too, and where every decision stays."""
+    for name in (PRODUCTION, "base"):
+        report = judged(with_replies(BASELINE, name, {"held-out-05": {"tokens": (1, 2, 4)}}))
+        assert report.exit_code == 1
+        found = finding(report, "runtime", name)
+        assert found.outcome == "regressed"
+        assert "the runtime changed" in found.detail
+        assert found.names == ("held-out/held-out-05",)
+
+
+def test_other_tokens_of_another_artefact_are_no_fault() -> None:
+    """A model that was trained anew words things its own way."""
+    run = with_replies(BASELINE, PRODUCTION, {"held-out-05": {"tokens": (1, 2, 4)}}, artefact="key-base")
+    assert bad(judged(run)) == []
+
+
+def test_changed_calls_are_a_diff() -> None:
+    """Of the parsed canonical calls."""
+    call = replies(BASELINE)[0].calls[0].model_copy(update={"arguments": {"command": "ls"}})
+    report = judged(with_replies(BASELINE, PRODUCTION, {"view-functions": {"calls": (call,)}}))
+    assert report.exit_code == 1
+    found = finding(report, "calls")
+    assert '-    "command": "grep -rn def ."' in found.difference
+    assert '+    "command": "ls"' in found.difference
+
+
+@pytest.mark.parametrize(("growth", "code"), [(1.049, 0), (1.051, 1)])
+def test_memory_may_grow_as_far_as_the_profile_says(growth: float, code: int) -> None:
+    """5 % by default, of the number that the profile judges."""
+    memory = next(v.memory for v in BASELINE.variants if v.name == PRODUCTION)
+    assert memory
+    grown = memory.model_copy(update={"process_peak_bytes": int(memory.process_peak_bytes * growth)})
+    report = judged(with_variant(BASELINE, PRODUCTION, memory=grown))
+    assert report.exit_code == code
+    assert finding(report, "memory").limit == pytest.approx(3.15e8)
+
+
+def test_memory_measured_at_other_work_is_missing() -> None:
+    """Two numbers under one name."""
+    memory = next(v.memory for v in BASELINE.variants if v.name == PRODUCTION)
+    assert memory
+    report = judged(with_variant(BASELINE, PRODUCTION, memory=memory.model_copy(update={"work": "nothing"})))
+    assert finding(report, "memory").outcome == "missing"
+
+
+def test_a_model_that_grew_is_regressed() -> None:
+    """By more than 1 %."""
+    report = judged(with_variant(BASELINE, PRODUCTION, size_bytes=1_010_001))
+    assert bad(report) == [("regressed", PRODUCTION, "size")]
+
+
+def test_the_runs_own_failing_gate_fails_it() -> None:
+    """Even where the baseline failed it too."""
+    made = records.verdict(PRODUCTION, "termination", "fail", detail="3 of 60")
+    kept = without_verdicts(PRODUCTION, "termination")
+    run = kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
+    report = judged(run, run)
+    assert report.exit_code == 1
+    assert "3 of 60" in report.reasons[0]
+
+
+def test_slower_timings_of_another_job_are_shown_and_not_judged() -> None:
+    """Twice as slow; as a ratio."""
+    latency = next(v.latency for v in BASELINE.variants if v.name == PRODUCTION)
+    slow = {k: s.model_copy(update={"values": tuple(2 * x for x in s.values)}) for k, s in latency.items()}
+    report = judged(with_variant(BASELINE, PRODUCTION, latency=slow))
+    assert report.exit_code == 0
+    assert "query_s x 2.000" in finding(report, "latency").detail
+    elsewhere = judged(with_variant(BASELINE, PRODUCTION, latency=slow).model_copy(update={"lane": "pocket--b"}))
+    assert "each over its own base: query_s x 2.000" in finding(elsewhere, "latency").detail
+    assert elsewhere.exit_code == 2
+
+
+def test_nothing_judged_is_not_fine() -> None:
+    """No findings, no pass."""
+    assert gate_report([]).exit_code == 2
+
+
+@pytest.mark.parametrize(("prompts", "family", "text"), [(201, 1, "5 of them, 2.5%"), (201, 4, "7 of them, 3.5%")])
+def test_the_smallest_loss_is_the_one_mcnemar_can_show(prompts: int, family: int, text: str) -> None:
+    """2^-5 is under 0.05, 2^-7 under 0.05 / 4; and one prompt fewer is not."""
+    from harness.stats import mcnemar_greater
+
+    assert text in smallest_loss(prompts, family)
+    lost = int(text.split()[0])
+    assert mcnemar_greater(lost, 0) < 0.05 / family <= mcnemar_greater(lost - 1, 0)
+    assert "can show no loss" in smallest_loss(3, 1)
+
+
+def test_the_markdown_is_short_harmless_and_starts_with_the_worst() -> None:
+    """Whatever the model wrote."""
+    hostile = "</details>@everyone <script>x</script> ```\n# head " + "y" * 5000
+    run = losing(BASELINE, PRODUCTION, 60)
+    change = {r.case: {"text": hostile} for r in replies(run)}
+    text = gate_markdown(judged(with_replies(run, PRODUCTION, change)))
+    assert len(text) < LIMIT
+    assert "<script>" not in text
+    assert "@everyone" not in text
+    lines = [line for line in text.splitlines() if line.startswith("- **")]
+    assert lines[0].startswith("- **regressed** fused\\-5bit") or lines[0].startswith("- **regressed** fused-5bit")
+    assert "**fine**" in lines[-1] or "**not judged**" in lines[-1]
+    assert not any(line.startswith("# head") for line in text.splitlines())
+
+
+def test_thousands_of_findings_are_cut_and_counted() -> None:
+    """A comment that cannot be posted helps nobody."""
+    found = [Finding(check="gate", subject=f"v{i}", outcome="missing", detail="x" * 900) for i in range(2000)]
+    text = gate_markdown(gate_report(found))
+    assert len(text) < LIMIT
+    assert "more findings; gate.json has all of them" in text
