@@ -6,10 +6,9 @@ Peak memory is the largest resident set of any of a side's processes, as the sys
 """
 
 import json
-import shutil
+import math
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -22,7 +21,7 @@ from harness.errors import InvalidInput
 from harness.frozen import Frozen
 from harness.machine import GB, disk_free_gb
 from harness.profile import ROOT, Recipe
-from harness.store import PARTIAL, Step, Store, size_on_disk
+from harness.store import Step, Store, size_on_disk
 from harness.synthetic import layers_of
 
 BITS = (4, 5, 6, 8)
@@ -51,6 +50,7 @@ class Cost(Frozen):
 
 def bench_fuse(store: Store, parameters: float, rounds: int, recipes: Sequence[Recipe], console: Console) -> int:
     """Measure both sides at ``parameters``, then each once at twice the size, and print the ratios."""
+    _require_size(parameters)
     small, large = (_synthetic(store, size) for size in (parameters, 2 * parameters))
     _require_disk(store, parameters)
     folder = store.ensure(small)
@@ -65,12 +65,12 @@ def bench_fuse(store: Store, parameters: float, rounds: int, recipes: Sequence[R
     costs: dict[str, list[Cost]] = {side: [] for side in sides}
     for number in range(rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
-            costs[side].append(_measure(side, folder, store.root))
+            costs[side].append(_measure(side, folder, store))
             console.print(f"round {number + 1} of {rounds}: {side}: {costs[side][-1]}", highlight=False)
     folder = store.ensure(large)
     twice = {}
     for side in sides:
-        twice[side] = _measure(side, folder, store.root)
+        twice[side] = _measure(side, folder, store)
         console.print(f"twice the size ({large.inputs['layers']} layers): {side}: {twice[side]}", highlight=False)
     for line in _summary(costs, twice, recipes):
         console.print(line, highlight=False)
@@ -109,18 +109,13 @@ def _synthetic(store: Store, parameters: float) -> Step:
     return Step("synthetic", 1, inputs, make, disk_gb=parameters * 0.7 / GB)
 
 
-def _measure(side: str, model: Path, root: Path) -> Cost:
+def _measure(side: str, model: Path, store: Store) -> Cost:
     """Run one side into a folder of its own, which is deleted afterwards."""
-    partial = root / PARTIAL  # where `artefacts prune` finds it should this process be killed
-    partial.mkdir(parents=True, exist_ok=True)
-    out = Path(tempfile.mkdtemp(prefix="bench-", dir=partial))
-    started = time.perf_counter()
-    try:
+    with store.workspace("bench") as out:
+        started = time.perf_counter()
         peak = max(_run(command) for command in _commands(side, model, out))
         seconds = time.perf_counter() - started
         return Cost(seconds=seconds, peak_bytes=peak, written_bytes=size_on_disk(out))
-    finally:
-        shutil.rmtree(out)
 
 
 def _commands(side: str, model: Path, out: Path) -> list[list[str]]:
@@ -148,6 +143,11 @@ def _run(command: list[str]) -> int:
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} ended with {ran.returncode}:\n{output[-1500:]}")
     return int(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+def _require_size(parameters: float) -> None:
+    if not 0 < parameters < math.inf:  # NaN is not either
+        raise InvalidInput(f"--parameters is {parameters}; a positive number is needed, such as 1.3e9")
 
 
 def _require_disk(store: Store, parameters: float) -> None:

@@ -212,6 +212,8 @@ def doctor(_: argparse.Namespace) -> int:
 
 def artefacts(options: argparse.Namespace) -> int:
     """List, verify or prune what was built."""
+    if not options.build.is_dir():
+        raise InvalidInput(f"{options.build}: no such folder. Build something first, or name another with --build")
     store = Store(options.build)
     if options.action == "prune":
         names = options.profile or sorted(path.stem for path in profile.PROFILES.glob("*.toml"))
@@ -224,6 +226,8 @@ def artefacts(options: argparse.Namespace) -> int:
         _CONSOLE.print(f"freed {store.prune(keep) / GB:.2f} GB; kept what {', '.join(names)} need")
         return 0
     faults = store.verify() if options.action == "verify" else {path: [] for path in store.artefacts()}
+    if options.action == "verify" and not faults:
+        raise InvalidInput(f"{options.build}: no artefact there, so there is nothing to verify")
     table = Table("stage", "key", "created", "seconds", "size", "state")
     for path, found in faults.items():
         size = f"{size_on_disk(path) / 1e6:.1f} MB"

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from harness.errors import InvalidInput
@@ -29,6 +30,9 @@ class External:
 def external_folder(located: Located, name: str) -> External:
     """A folder beside the profile, or a hub id where no such folder exists.
 
+    A hub model is keyed by its name and by the commit that is in the hub's cache; before the first download there
+    is none, and the key is that of the name alone.
+
     Raises:
         InvalidInput: neither a folder nor something that looks like ``owner/model``.
     """
@@ -37,7 +41,9 @@ def external_folder(located: Located, name: str) -> External:
         return External(name, folder_key(folder), lambda: folder)
     if not _HUB_ID.fullmatch(name):
         raise InvalidInput(f"{located.path}: {name!r}: no such folder ({folder}), and not a hub id like owner/model")
-    return External(name, f"hub-{hashlib.sha256(name.encode()).hexdigest()[:12]}", lambda: _download(name))
+    commit = _cached_commit(name)
+    named = f"{name}@{commit}" if commit else name
+    return External(name, f"hub-{hashlib.sha256(named.encode()).hexdigest()[:12]}", lambda: _download(name, commit))
 
 
 def folder_key(folder: Path) -> str:
@@ -45,7 +51,7 @@ def folder_key(folder: Path) -> str:
 
     Hashes of large files are remembered by size and modification time, so that a second run reads no weights.
     """
-    known = json.loads(_HASHES.read_text(encoding="utf-8")) if _HASHES.is_file() else {}
+    known = _remembered()
     parts, fresh = [], False
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _PARTS):
         stat = path.stat()
@@ -61,7 +67,30 @@ def folder_key(folder: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _download(name: str) -> Path:
+def _remembered() -> dict[str, str]:
+    """The hashes of an earlier look; none where their file is damaged, as they can be had again."""
+    try:
+        known = json.loads(_HASHES.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) and all(isinstance(found, str) for found in known.values()) else {}
+
+
+@cache  # one run keeps its keys, though a download may come in between
+def _cached_commit(name: str) -> str | None:
+    """The commit of a model's main branch in the hub's cache, if a snapshot of it is there.
+
+    Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    main = folder / "refs" / "main"
+    commit = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    return commit if commit and (folder / "snapshots" / commit).is_dir() else None
+
+
+def _download(name: str, commit: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -69,6 +98,7 @@ def _download(name: str) -> Path:
         return Path(
             snapshot_download(
                 name,
+                revision=commit,
                 allow_patterns=[
                     "*.json",
                     "model*.safetensors",

@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class Store:
         for step in steps:
             self.announce(f"building {step.stage} {step.key}")
             partials.append(self.root / PARTIAL / f"{step.stage}-{step.key}")
-            shutil.rmtree(partials[-1], ignore_errors=True)
+            remove(partials[-1])
             partials[-1].mkdir(parents=True)
         started = time.monotonic()
         try:
@@ -171,8 +172,8 @@ class Store:
         self._require_disk(step.stage, step.disk_gb)
         self.announce(f"building {step.stage} {step.key}")
         partial = self.root / PARTIAL / f"{step.stage}-{step.key}"
-        if partial.exists() and not step.resumable:
-            shutil.rmtree(partial)
+        if not step.resumable or not partial.is_dir():
+            remove(partial)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         try:
@@ -205,8 +206,7 @@ class Store:
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         final = self.path(step)
         final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            shutil.rmtree(final)
+        remove(final)
         os.replace(partial, final)
 
     def artefacts(self) -> Iterator[Path]:
@@ -226,11 +226,28 @@ class Store:
         doomed += [path for path in partial.glob("*") if not self._is_being_built(path.name)]
         freed = sum(size_on_disk(path) for path in doomed)
         for path in doomed:
-            shutil.rmtree(path)
+            remove(path)
         return freed
 
+    @contextmanager
+    def workspace(self, prefix: str) -> Generator[Path]:
+        """An empty folder for work that is measured, not kept; no prune takes it from a running process."""
+        name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+        folder, lock = self.root / PARTIAL / name, self.root / ".locks" / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock):
+                folder.mkdir(parents=True)
+                try:
+                    yield folder
+                finally:
+                    remove(folder)
+        finally:
+            lock.unlink(missing_ok=True)  # a name of its own: nobody waits for it
+
     def _is_being_built(self, name: str) -> bool:
-        """Whether another process holds the lock of an unfinished build."""
+        """Whether a process holds the lock of an unfinished build."""
+        (self.root / ".locks").mkdir(exist_ok=True)
         try:
             with FileLock(self.root / ".locks" / f"{name}.lock", timeout=0):
                 return False
@@ -243,9 +260,26 @@ def read_manifest(artefact: Path) -> Manifest:
     return Manifest.model_validate_json((artefact / MANIFEST).read_text(encoding="utf-8"))
 
 
-def size_on_disk(folder: Path) -> int:
-    """The bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def size_on_disk(path: Path) -> int:
+    """The bytes of a file, or of all files below a folder; what goes away meanwhile is not counted."""
+    if not path.is_dir():
+        return _file_bytes(path)
+    names = (os.path.join(parent, name) for parent, _, files in os.walk(path) for name in files)
+    return sum(_file_bytes(Path(name)) for name in names)
+
+
+def _file_bytes(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def remove(path: Path) -> None:
+    """Delete a folder with all that is in it, or a file; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def free_gb_needed(parameters: int, bits_per_weight: float) -> float:
@@ -256,10 +290,14 @@ def free_gb_needed(parameters: int, bits_per_weight: float) -> float:
 def _faults(artefact: Path, *, contents: bool) -> list[str]:
     try:
         manifest = read_manifest(artefact)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ["no manifest"]
-    except (ValidationError, UnicodeDecodeError):
+    except (OSError, ValidationError, UnicodeDecodeError):
         return ["unreadable manifest"]
+    if (manifest.stage, manifest.key) != (artefact.parent.name, artefact.name):
+        return [f"its manifest is that of {manifest.stage} {manifest.key}"]
+    if not manifest.files:
+        return ["its manifest names no files"]
     faults = []
     for name, entry in manifest.files.items():
         path = artefact / name

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +17,11 @@ from harness.errors import InvalidInput
 from harness.formats import Call, Tools, parse_reply
 from harness.profile import Format, Located, MinedCorpus
 from harness.rows import Row, read_rows
-from harness.splits import NAMES
+from harness.splits import KINDS, NAMES
 from harness.tools import run
 from harness.tree import SourceTree, ToolRefused
+
+_MORE = re.compile(r"\[\+([1-9]\d*) more\]", re.ASCII)
 
 
 class ToolExample(NamedTuple):
@@ -45,7 +49,7 @@ def verify(located: Located, tools: Tools, corpus: Path, sample: int, console: C
     closing answers are checked in every tool example.
 
     Raises:
-        InvalidInput: the corpus was not mined, or a file of it is damaged.
+        InvalidInput: the corpus was not mined, has no tool example, or a file of it is damaged.
     """
     mined = located.profile.corpus
     if not isinstance(mined, MinedCorpus):
@@ -55,6 +59,8 @@ def verify(located: Located, tools: Tools, corpus: Path, sample: int, console: C
     if sample < 1:
         raise InvalidInput(f"--verify is {sample}; at least 1 example is needed")
     examples = read_tool_examples(corpus, located.profile.prompting.format, tools)
+    if not examples:
+        raise InvalidInput(f"{corpus}: no tool example, so there is nothing to verify. Raise corpus.tool_share")
     drawn = random.Random(mined.seed).sample(examples, min(sample, len(examples)))
     tree = mined_sources(mined).tree
     changed, untrue = list(changed_results(drawn, tree)), list(untrue_answers(examples, tree))
@@ -73,24 +79,39 @@ def read_tool_examples(corpus: Path, style: Format, tools: Tools) -> list[ToolEx
     """The tool examples of a built corpus, from its rows and their provenance.
 
     Raises:
-        InvalidInput: no provenance, or a row that does not fit its line there.
+        InvalidInput: no provenance, a line that does not fit its row, or not one line for each row.
     """
     path = corpus / "provenance.jsonl"
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file. Build the corpus again.")
     rows = {name: read_rows(corpus / f"{name}.jsonl") for name in NAMES}
-    examples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    examples, told = [], Counter[tuple[str, int]]()
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line:
             continue
         try:
-            origin = json.loads(line)
-            row = rows[origin["split"]][origin["row"]]
-            if origin["kind"] == "tool":
+            origin = json.loads(line.decode("utf-8"))
+            split, index, kind = origin["split"], origin["row"], origin["kind"]
+            row = rows[split][index]
+            if kind not in KINDS:
+                raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+            if kind == "tool":
                 examples.append(_example(origin, row, style, tools))
-        except (ValueError, KeyError, IndexError, StopIteration) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, StopIteration) as error:
             raise InvalidInput(f"{path}:{number}: does not fit the rows beside it: {error!r}") from error
+        told[split, index] += 1
+    _require_one_line_a_row(path, told, Counter((name, i) for name in NAMES for i in range(len(rows[name]))))
     return examples
+
+
+def _require_one_line_a_row(path: Path, told: Counter[tuple[str, int]], rows: Counter[tuple[str, int]]) -> None:
+    if told == rows:
+        return
+    split, index = next(row for row in (*rows, *told) if told[row] != rows[row])
+    raise InvalidInput(
+        f"{path}: {told[split, index]} lines for row {index} of {split}.jsonl; exactly one for each row is needed. "
+        "Build the corpus again."
+    )
 
 
 def changed_results(examples: Sequence[ToolExample], tree: SourceTree) -> Iterator[Fault]:
@@ -118,16 +139,20 @@ def untrue_answers(examples: Sequence[ToolExample], tree: SourceTree) -> Iterato
 def shows(result: str, output: str) -> bool:
     """Whether a result is the output, or the start of it with what is missing said truly.
 
-    ``[+N more]`` in the last row stands for N rows, ``...`` for the rest of a row.
+    ``[+N more]`` in the last row stands for N rows, ``...`` for the rest of a row, of which at least one
+    character is shown.
     """
     shown, rows = result.split("\n"), output.split("\n")
     missing = 0
-    if len(shown) > 1 and shown[-1].startswith("[+") and shown[-1].endswith(" more]"):
-        missing = int(shown.pop()[2:-6])
+    if len(shown) > 1 and (marker := _MORE.fullmatch(shown[-1])):
+        missing = int(marker[1])
+        shown.pop()
     if len(shown) + missing != len(rows):
         return False
     pairs = zip(shown, rows, strict=False)
-    return all(row == whole or (row.endswith("...") and whole.startswith(row[:-3])) for row, whole in pairs)
+    return all(
+        row == whole or (len(row) > 3 and row.endswith("...") and whole.startswith(row[:-3])) for row, whole in pairs
+    )
 
 
 def _example(origin: dict, row: Row, style: Format, tools: Tools) -> ToolExample:

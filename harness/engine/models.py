@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -23,19 +24,34 @@ def check_model_folder(folder: Path) -> None:
     """Refuse a folder that is no complete mlx-lm model.
 
     Raises:
-        InvalidInput: the folder, its config, weights, or a shard that its index names is missing.
+        InvalidInput: the folder, its config, weights, or a shard that its index names is missing; config or index
+            is not what it should be.
     """
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such model folder")
     if not (folder / "config.json").is_file():
         raise InvalidInput(f"{folder}: no config.json; this is not a model folder")
+    _read_object(folder / "config.json")
     if not list(folder.glob("model*.safetensors")):
         raise InvalidInput(f"{folder}: no model*.safetensors; the weights are missing")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        places = _read_object(index).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+            raise InvalidInput(f"{index}: no weight_map from tensors to files. Copy the model's complete files")
+        shards = set(places.values())
         if missing := sorted(name for name in shards if not (folder / name).is_file()):
             raise InvalidInput(f"{folder}: shards are missing: {', '.join(missing)}")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path}: not JSON: {error}. Copy the model's complete files") from error
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{path}: expected an object, found {type(value).__name__}")
+    return value
 
 
 def read_model(folder: Path) -> nn.Module:
@@ -47,7 +63,7 @@ def read_model(folder: Path) -> nn.Module:
     check_model_folder(folder)
     try:
         model, _ = load_model(folder, lazy=True, trust_remote_code=False)
-    except (ValueError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise InvalidInput(f"{folder}: mlx-lm cannot load it: {error}") from error
     return model
 
@@ -134,9 +150,13 @@ def attach_adapter(model: nn.Module, adapter: Path) -> None:
     for name in ("adapter_config.json", "adapters.safetensors"):
         if not (adapter / name).is_file():
             raise InvalidInput(f"{adapter}: no {name}; this is not an adapter folder in mlx-lm's format")
+    settings = _read_object(adapter / "adapter_config.json")
+    full = settings.get("fine_tune_type") == "full"  # then there are no layers to name
+    if absent := [] if full else [key for key in ("num_layers", "lora_parameters") if key not in settings]:
+        raise InvalidInput(f"{adapter}: adapter_config.json has no {' and no '.join(absent)}, as mlx-lm writes them")
     try:
         load_adapters(model, str(adapter))
-    except (ValueError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise InvalidInput(f"{adapter}: the adapter does not fit the base: {error}") from error
     loaded = set(load_arrays(adapter / "adapters.safetensors").arrays)
     wanted = {name for name in named_arrays(model.parameters()) if name.rsplit(".", 1)[-1] in _ADAPTER_LEAVES}

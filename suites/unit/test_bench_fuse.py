@@ -7,6 +7,7 @@ import pytest
 
 from harness import synthetic
 from harness.bench_fuse import Cost, _commands, _run, _summary
+from harness.cli import main
 from harness.synthetic import layers_of
 
 
@@ -71,3 +72,10 @@ def test_the_closing_lines_are_ours_over_stock() -> None:
         "recipe mlx-lm: wall ratio 0.40 (0.40-0.40, n=3)",
         "recipe mlx-lm: peak ratio 0.05 (0.05-0.05, n=3)",
     ]
+
+
+@pytest.mark.parametrize("parameters", ["nan", "inf", "0", "-1e9"])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, parameters: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is built."""
+    assert main(["bench", "fuse", f"--parameters={parameters}", "--build", str(tmp_path / "build")]) == 2
+    assert capsys.readouterr().err.startswith("error: --parameters is ")

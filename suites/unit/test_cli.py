@@ -191,3 +191,26 @@ def write_tiny_model(folder: Path) -> None:
     folder.mkdir()
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
     (folder / "config.json").write_text(json.dumps(TINY))
+
+
+@pytest.mark.parametrize("action", ["list", "verify", "prune"])
+def test_artefacts_of_a_folder_that_is_not_there_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """A misspelt folder has nothing wrong in it."""
+    assert f"{tmp_path / 'build'}: no such folder" in refused(capsys, "artefacts", action, *build(tmp_path))
+
+
+def test_verifying_no_artefact_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing was measured, so nothing passes."""
+    (tmp_path / "build").mkdir()
+    assert "nothing to verify" in refused(capsys, "artefacts", "verify", *build(tmp_path))
+    assert main(["artefacts", "list", *build(tmp_path)]) == 0
+
+
+def test_what_the_system_refuses_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the path and the system's own words."""
+    (tmp_path / "file").write_text("")
+    message = refused(capsys, "data", "--profile", "pocket", "--build", tmp_path / "file" / "build")
+    assert message.startswith(f"error: {tmp_path / 'file' / 'build'}")
+    assert message.endswith(": Not a directory\n")

@@ -1,5 +1,6 @@
 """What touches MLX, on models small enough to make here."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -259,6 +260,57 @@ def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     index.write_text('{"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}')
     with pytest.raises(InvalidInput, match="model-00002"):
         check_model_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("model.safetensors.index.json", "{", "model.safetensors.index.json: not JSON"),
+        ("model.safetensors.index.json", "{}", "model.safetensors.index.json: no weight_map"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": 1}}', "model.safetensors.index.json: no weight_map"),
+        ("config.json", "{", "config.json: not JSON"),
+        ("config.json", "[]", "config.json: expected an object, found list"),
+        ("config.json", "{}", "mlx-lm cannot load it"),
+        ("tokenizer.json", "{}", "the tokenizer cannot be read"),
+        ("tokenizer.json", '{"added_tokens": []}', "the tokenizer cannot be read"),
+        ("tokenizer_config.json", "[]", "the tokenizer cannot be read"),
+        ("chat_template.jinja", "{% for %}", "the chat template does not render a question: TemplateSyntaxError"),
+        ("chat_template.jinja", "{{ raise_exception('no') }}", "does not render a question: TemplateError('no')"),
+        ("chat_template.jinja", "{{ messages + 1 }}", "does not render a question: TypeError"),
+        ("chat_template.jinja", "", "the chat template renders a question as nothing"),
+    ],
+)
+def test_a_damaged_file_of_a_model_is_named(folder: Path, tmp_path: Path, name: str, text: str, said: str) -> None:
+    """With its folder, in one message."""
+    from harness.engine.models import load_shipped
+
+    damaged = tmp_path / "model"
+    shutil.copytree(folder, damaged)
+    (damaged / name).write_text(text)
+    with pytest.raises(InvalidInput) as refused:
+        load_shipped(damaged)
+    assert str(refused.value).startswith(str(damaged))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "adapter_config.json has no num_layers and no lora_parameters"),
+        ("[]", "expected an object, found list"),
+        ("{", "not JSON"),
+        ('{"num_layers": 1, "lora_parameters": []}', "does not fit the base"),
+    ],
+)
+def test_a_damaged_adapter_config_is_named(folder: Path, tmp_path: Path, text: str, said: str) -> None:
+    """Whatever it lacks."""
+    from harness.engine.models import attach_adapter, read_model
+
+    (tmp_path / "adapters.safetensors").write_bytes(b"")
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(InvalidInput, match=said) as refused:
+        attach_adapter(read_model(folder), tmp_path)
+    assert str(refused.value).startswith(str(tmp_path))
 
 
 def test_a_dequantised_embedding_gives_the_rows_of_the_shipped_one() -> None:

@@ -55,6 +55,36 @@ def test_a_folder_beside_the_profile_goes_before_a_hub(model: Path, tmp_path: Pa
     assert external_folder(located(tmp_path), "owner/model").key.startswith("hub-")
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", '{"a": 1}', "null"])
+def test_damaged_remembered_hashes_are_made_again(model: Path, remembered: Path, text: str) -> None:
+    """They are no reason to stop."""
+    before = folder_key(model)
+    kept = remembered.read_text()
+    remembered.write_bytes(text.encode("latin-1"))
+    assert folder_key(model) == before
+    assert remembered.read_text() == kept
+
+
+def test_the_key_of_a_hub_model_changes_with_its_cached_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the folder is that of the commit in the key, though the branch has moved since."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--owner--model"
+    found = []
+    for commit in (None, "a" * 40, "b" * 40):
+        if commit:
+            (cached / "refs").mkdir(parents=True, exist_ok=True)
+            (cached / "refs" / "main").write_text(commit)
+            (cached / "snapshots" / commit).mkdir(parents=True)
+        external._cached_commit.cache_clear()
+        found.append(external_folder(located(tmp_path), "owner/model"))
+    external._cached_commit.cache_clear()
+    assert len({source.key for source in found}) == 3
+    assert [source.path().name for source in found[1:]] == ["a" * 40, "b" * 40]
+
+
 @pytest.mark.parametrize("name", ["tuned", "./models/tuned", "/models/tuned", "my models/tuned", "a/b/c", "owner/"])
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(tmp_path: Path, name: str) -> None:
     """With the folder that was looked for."""

@@ -2,6 +2,8 @@
 
 import errno
 import multiprocessing
+import os
+import shutil
 import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InvalidInput
-from harness.store import MANIFEST, Step, Store, digest, read_manifest
+from harness.store import MANIFEST, PARTIAL, Step, Store, digest, read_manifest, size_on_disk
 
 
 def write(out: Path) -> None:
@@ -84,6 +86,65 @@ def test_a_broken_manifest_means_rebuild(store: Store, text: str) -> None:
     assert store.verify() == {store.path(step()): ["unreadable manifest"]}
     path = store.ensure(step())
     assert store.find(step()) == path
+
+
+def test_a_manifest_without_files_means_rebuild(store: Store) -> None:
+    """It would hold for an empty folder."""
+    path = store.ensure(step())
+    manifest = read_manifest(path).model_copy(update={"files": {}})
+    (path / MANIFEST).write_text(manifest.model_dump_json())
+    assert store.verify() == {path: ["its manifest names no files"]}
+    assert read_manifest(store.ensure(step())).files
+
+
+def test_a_copy_of_another_artefact_means_rebuild(store: Store) -> None:
+    """Its files are what its own manifest says, yet made from something else."""
+    other = store.path(step(version=2))
+    shutil.copytree(store.ensure(step()), other)
+    assert store.verify()[other] == [f"its manifest is that of corpus {step().key}"]
+    assert read_manifest(store.ensure(step(version=2))).key == other.name
+
+
+def test_a_folder_in_place_of_the_manifest_means_rebuild(store: Store) -> None:
+    """It cannot be read."""
+    path = store.ensure(step())
+    (path / MANIFEST).unlink()
+    (path / MANIFEST).mkdir()
+    assert store.verify() == {path: ["unreadable manifest"]}
+    store.ensure(step())
+    assert store.verify() == {path: []}
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_file_in_place_of_an_artefact_is_replaced(store: Store, resumable: bool) -> None:
+    """Also where it is to be built."""
+    for place in (store.path(step()), store.root / PARTIAL / f"corpus-{step().key}"):
+        place.parent.mkdir(parents=True)
+        place.write_text("a file")
+    assert store.find(step()) is None
+    assert store.verify() == {}
+    path = store.ensure(step(resumable=resumable))
+    assert store.verify() == {path: []}
+
+
+@pytest.mark.parametrize("lives", [0, 1, 2])
+def test_a_file_that_goes_away_meanwhile_has_no_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int
+) -> None:
+    """Another run finishes its build while this one counts: the file is gone after so many looks at it."""
+    (tmp_path / "kept").write_text("12345")
+    (tmp_path / "gone").write_text("12345")
+    real, looks = Path.stat, []
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "gone":
+            looks.append(path)
+            if len(looks) > lives:
+                path.unlink(missing_ok=True)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert size_on_disk(tmp_path) == (5 if len(looks) > lives else 10)
 
 
 def test_a_missing_file_means_rebuild(store: Store) -> None:
@@ -203,6 +264,34 @@ def test_prune_frees_what_nobody_needs(store: Store) -> None:
     assert list(store.artefacts()) == [kept]
     assert store.verify() == {kept: []}
     assert not list((store.root / ".partial").iterdir())
+
+
+def test_prune_leaves_what_is_being_built(store: Store) -> None:
+    """The build's own folder, and one that a benchmark works in; both are gone when they are done."""
+    left: list[list[str]] = []
+
+    def prune_meanwhile(out: Path) -> None:
+        write(out)
+        with store.workspace("bench") as folder:
+            (folder / "half.txt").write_text("half")
+            assert store.prune(set()) == 0
+            left.append(sorted(path.name for path in (out / "notes.txt", folder / "half.txt") if path.exists()))
+        assert not folder.exists()
+
+    path = store.ensure(step(prune_meanwhile))
+    assert left == [["half.txt", "notes.txt"]]
+    assert not list((store.root / PARTIAL).iterdir())
+    assert store.verify() == {path: []}
+
+
+def test_prune_frees_what_a_killed_benchmark_left(store: Store) -> None:
+    """Nobody holds its lock; a file there is no reason to stop."""
+    killed = store.root / PARTIAL / "bench-1"
+    killed.mkdir(parents=True)
+    (killed / "half.txt").write_text("half")
+    (store.root / PARTIAL / "stray.txt").write_text("stray")
+    assert store.prune(set()) == len("half") + len("stray")
+    assert not list((store.root / PARTIAL).iterdir())
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"stage": "pool"}, {"inputs": {"seed": 9, "tool_share": 0.7}}])

@@ -124,6 +124,10 @@ def test_a_call_that_is_refused_gives_no_result(built: Path, tree: SourceTree) -
         ("one\ntwo", False),
         ("two\n[+2 more]", False),
         ("on\n[+2 more]", False),
+        ("one\ntwo\nthree\nforged\n[+-1 more]", False),
+        ("one\ntwo\nthree\n[+0 more]", False),
+        ("one\n[+x more]", False),
+        ("...\n...\n...", False),
     ],
 )
 def test_a_shortened_result_is_the_start_of_the_output(result: str, is_shown: bool) -> None:
@@ -136,6 +140,36 @@ def test_provenance_that_does_not_fit_its_rows_is_named(built: Path) -> None:
     change(built, "provenance.jsonl", '"split": "test", "row": 0', '"split": "test", "row": 7')
     with pytest.raises(InvalidInput, match=r"provenance\.jsonl:3: does not fit"):
         read_tool_examples(built, PROMPTING.format, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[]", "does not fit"),
+        (b"\xff", "does not fit"),
+        (b'{"split": [], "row": 0, "kind": "tool"}', "does not fit"),
+        (b'{"split": "test", "row": "0", "kind": "tool"}', "does not fit"),
+        (b'{"split": "test", "row": 0, "kind": "told"}', "allowed: tool, direct"),
+        (b'{"split": "test", "row": -1, "kind": "direct"}', "exactly one"),
+        (b'{"split": "train", "row": 0, "kind": "direct"}', "2 lines for row 0 of train.jsonl; exactly one"),
+        (b"", "0 lines for row 0 of test.jsonl; exactly one"),
+    ],
+)
+def test_damaged_provenance_is_one_message(built: Path, line: bytes, said: str) -> None:
+    """In place of the line of the test row: nothing that cannot be read, and no row told of twice or never."""
+    path = built / "provenance.jsonl"
+    path.write_bytes(b"\n".join([*path.read_bytes().splitlines()[:2], line]))
+    with pytest.raises(InvalidInput, match=r"provenance\.jsonl") as refused:
+        read_tool_examples(built, PROMPTING.format, TOOLS)
+    assert said in str(refused.value)
+
+
+def test_a_corpus_without_tool_examples_is_not_proved(tmp_path: Path) -> None:
+    """Nothing was executed, so nothing holds."""
+    split = (direct("What is Birch?", "Birch"),)
+    corpus.write(Splits(train=split, valid=split, test=split), PROMPTING, TOOLS, tmp_path / "corpus")
+    with pytest.raises(InvalidInput, match="no tool example"):
+        verify.verify(LOCATED, TOOLS, tmp_path / "corpus", 50, Console())
 
 
 def test_a_corpus_of_the_users_own_files_cannot_be_verified(built: Path) -> None:
