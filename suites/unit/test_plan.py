@@ -52,10 +52,10 @@ def test_a_plan_names_every_stage_in_the_order_of_the_flow(planned: dict) -> Non
         *(f"fused {bits} bits" for bits in (8, 6, 5, 4)),
         *("replies base", "replies adapter"),
         *(f"replies fused-{bits}bit" for bits in (8, 6, 5, 4)),
-        *("zero", "fused float", "fused 3 bits", "fused 2 bits", "fused 5 bits, preserve"),
+        *("zero", "fused float", "fused 3 bits", "fused 2 bits", "fused 5 bits, mlx-lm"),
         *(f"fused {bits} bits, zero delta" for bits in (8, 6, 5, 4, 3, 2)),
         *("scores fused-float", "scores base", "scores adapter"),
-        *(f"scores {rung}" for rung in (*rungs, "fused-5bit.preserve")),
+        *(f"scores {rung}" for rung in (*rungs, "fused-5bit.mlx-lm")),
         *(f"scores zero-{bits}bit" for bits in (8, 6, 5, 4, 3, 2)),
         *(f"survived {rung}" for rung in rungs),
     ]

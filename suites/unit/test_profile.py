@@ -87,7 +87,7 @@ def test_a_misspelt_stop_is_an_error(tmp_path: Path) -> None:
     [
         ("[4, 5, 6, 8]", "[4, 7]", "fuse.widths.1: Input should be 2, 3, 4, 5, 6 or 8. Found: 7."),
         ("[4, 5, 6, 8]", "[4, 4]", "variant fused-4bit is named twice"),
-        ('recipe = "mlx-lm"', 'recipe = "awq"', "fuse.recipe: Input should be 'mlx-lm' or 'preserve'"),
+        ('recipe = "preserve"', 'recipe = "awq"', "fuse.recipe: Input should be 'mlx-lm' or 'preserve'"),
         ("[4, 5, 6, 8]", "[]", "fuse.widths"),
         ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
         ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
