@@ -1,7 +1,8 @@
 """What a closing answer claims about an executed call, read from its words, and whether the output bears it out.
 
 The words are all there is to go by: the templates that wrote an answer are not known here. Every number must be
-a line or a count of the output, every path the one that was found or searched, every name one that was seen.
+a line or a count of the output in digits, every path the one that was found or searched, every name a whole one
+that was seen.
 """
 
 import re
@@ -20,6 +21,11 @@ _CLAIMED_LINES = re.compile(r"\blines? (\d+)(?:(?: to | and |-|–)(\d+))?", re.
 _CLAIMED_COUNT = re.compile(r"\b(\d+)\b(?: (?:python |html |css |javascript )?([a-z]+))?", re.IGNORECASE)
 _CLAIMED_PLACE = re.compile(r"\b(?:in|below|under) ([\w@+-]+)(?=[.,;]|$)")
 _CLAIMED_NAME = re.compile(r"`([^`]+)`|\b(?=\w*(?:[a-z][A-Z]|[A-Za-z]_[A-Za-z]))\w+")
+_NUMBER_WORD = re.compile(
+    r"\b(?:zero|one(?! of\b)|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|"
+    r"eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|dozens?|hundreds?|thousands?|millions?)\b",
+    re.IGNORECASE,
+)
 _FILES = ("file", "template", "script", "stylesheet", "module")
 
 
@@ -80,15 +86,21 @@ def _paths(answer: str, seen: Seen) -> Iterator[Claim]:
 
 
 def _names(answer: str, call: Call, output: str) -> Iterator[Claim]:
-    """Names in code must stand in the call or its output, and a folder that was searched in its call."""
+    """Names in code must stand in the call or its output, and a folder that was searched in its call.
+
+    A number in words is refused: only digits are held against the output.
+    """
     known = "\n".join([*map(str, call.arguments.values()), output])
     rest = _CLAIMED_PATH.sub("", answer)
     for match in _CLAIMED_NAME.finditer(rest):
         said = match[1] or match[0]
-        yield Claim(said, "a name in the call or its output", said in known)
+        whole = rf"(?!\B\w){re.escape(said)}(?<!\w\B)"  # where it begins or ends with a word, that word is whole
+        yield Claim(said, "a name in the call or its output", re.search(whole, known) is not None)
     for match in _CLAIMED_PLACE.finditer(rest):
         said = match[1]
         yield Claim(said, "a place in the call", re.search(rf"(?<![\w-]){re.escape(said)}(?![\w-])", known) is not None)
+    for match in _NUMBER_WORD.finditer(_CLAIMED_PLACE.sub("", _CLAIMED_NAME.sub("", rest))):
+        yield Claim(match[0], "a number in digits", False)
 
 
 def _numbers(answer: str, seen: Seen) -> Iterator[Claim]:

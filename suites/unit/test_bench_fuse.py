@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import synthetic
+from harness import bench_fuse, synthetic
 from harness.bench_fuse import Cost, _commands, _run, _summary
 from harness.cli import main
+from harness.store import PARTIAL, Store
 from harness.synthetic import layers_of
 
 
@@ -40,6 +41,21 @@ def test_stock_runs_the_commands_of_a_user(tmp_path: Path) -> None:
     assert [command[3] for command in stock] == ["fuse"] + ["convert"] * 4
     assert [command[command.index("--q-bits") + 1] for command in stock[1:]] == ["4", "5", "6", "8"]
     assert len(_commands("mlx-lm", tmp_path / "model", tmp_path / "out")) == 1
+
+
+def test_prune_leaves_a_running_side_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is there until it is done, and no longer."""
+    store, left = Store(tmp_path), []
+
+    def run(command: list[str]) -> int:
+        store.prune(set())
+        left.append(len(list((tmp_path / PARTIAL).iterdir())))
+        return 7
+
+    monkeypatch.setattr(bench_fuse, "_run", run)
+    assert bench_fuse._measure("mlx-lm", tmp_path / "model", store).peak_bytes == 7
+    assert left == [1]
+    assert not list((tmp_path / PARTIAL).iterdir())
 
 
 def test_a_command_that_fails_ends_the_benchmark_with_its_output() -> None:

@@ -7,6 +7,7 @@ from harness.formats import Call
 
 PLACES = "shop/a.py:12:class Amber:\nshop/a.py:30:class AmberLeaf:\nshop/b.py:4:Amber = 1"
 GREP = Call(name="run_command", arguments={"command": "grep -rn Amber shop"})
+SIX = Call(name="run_command", arguments={"command": "grep -rn Amber six"})
 LIST = Call(name="run_command", arguments={"command": "grep -rl Amber ."})
 COUNT = Call(name="run_command", arguments={"command": "grep -c '^def ' shop/a.py"})
 NUMBERED = Call(name="run_command", arguments={"command": "grep -n Amber shop/a.py"})
@@ -29,6 +30,8 @@ TRUE = [
     ("1 file.", FIND, "shop/x.html"),
     ("Lines 4 to 6.", READ, "a\nb\nc"),
     ("3 lines shown.", OPEN, "a\nb\nc"),
+    ("`(AmberLeaf` is one of 3.", GREP, PLACES.replace("AmberLeaf", "(AmberLeaf)")),
+    ("3 matches in six.", SIX, PLACES),
     ("2 entries.", FOLDER, "a.py\nforms/"),
 ]
 FALSE = [
@@ -46,6 +49,11 @@ FALSE = [
     ("2 lines shown.", OPEN, "a\nb\nc"),
     ("3 entries.", FOLDER, "a.py\nforms/"),
     ("1 match.", GREP, ""),
+    ("`Ambe` is one of 3.", GREP, PLACES),
+    ("`Leaf` is one of 3.", GREP, PLACES),
+    ("Three matches, first in shop/a.py.", GREP, PLACES),
+    ("In shop/a.py there are forty-two matches.", GREP, PLACES),
+    ("In shop/a.py, line 12, one match.", GREP, PLACES),
 ]
 
 
