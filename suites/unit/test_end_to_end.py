@@ -15,7 +15,7 @@ from harness.flow import Flow
 from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
-from harness.store import Store
+from harness.store import HISTORY, Store
 from harness.survival_stage import SurvivalStage
 
 BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies", "zero", "scores", "survived")
