@@ -39,13 +39,15 @@ def ask(
     """
     model, tokenizer = load_fast(folder, adapter)
     stops = stop_ids(tokenizer, stop_sequences)
+    planned: set[Path] = set()
     with _progress() as bar:
         task = bar.add_task("bfcl", total=sum(map(len, prompts.values())))
         for category, asked in prompts.items():
             names, tokens = list(asked), [prompt_tokens(tokenizer, messages) for messages in asked.values()]
             for number, rows in enumerate(batches([len(prompt) for prompt in tokens], max_tokens)):
                 path, chosen = out / f"{category}-{number:03d}.json", [tokens[row] for row in rows]
-                if path.is_file():
+                planned.add(path)
+                if _holds(path, [names[row] for row in rows]):
                     bar.advance(task, len(rows))
                     continue
                 started = time.monotonic()
@@ -60,6 +62,17 @@ def ask(
                 mx.clear_cache()
                 if not bar.console.is_terminal:
                     bar.console.print(f"bfcl: {len(rows)} of {category} asked in {seconds:.0f} s", highlight=False)
+    for left in set(out.glob("*-[0-9][0-9][0-9].json")) - planned:
+        left.unlink()  # of an attempt whose batches were others
+
+
+def _holds(path: Path, names: Sequence[str]) -> bool:
+    """Whether a file holds the replies to just these items."""
+    try:
+        kept = AskedBatch.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return [reply.id for reply in kept.replies] == list(names)
 
 
 def batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.bfcl import Accepted, AskedBatch, BenchmarkReply, Item, json_schema, read_benchmark
 from harness.bfcl_report import NOTE, markdown, save, show
-from harness.bfcl_run import Report, default_variant, measure, replies_step
+from harness.bfcl_run import Report, default_variant, measure, read_batches, replies_step
 from harness.bfcl_scoring import Judgement, is_accepted, judge, reading_tools, standardised
 from harness.cli import main
 from harness.errors import InvalidInput
@@ -415,3 +415,29 @@ def test_batches_hold_every_row_once_and_stay_within_memory() -> None:
     assert all(len(rows) * (lengths[rows[-1]] + 96) <= _TOKENS_AT_ONCE for rows in found[:-1])
     assert found[0][0] == 1
     assert len(found[0]) == 48
+
+
+def test_replies_go_to_their_own_items_and_a_kept_batch_of_others_is_asked_again(tmp_path: Path) -> None:
+    """Prompts are sorted by length to be asked; what an interrupted attempt left is trusted by its ids alone."""
+    from harness.engine.bfcl import ask
+    from suites.unit import tiny
+
+    for name in ("tokenizer", "together", "alone"):
+        (tmp_path / name).mkdir()
+    model = tiny.model_folder(tmp_path / "model", tiny.tokenizer_folder(tmp_path / "tokenizer"), tiny.TIED)
+    said = {"long": "find it in a.py call Help. find it", "short": "call", "middle": "find it in"}
+    prompts = {name: [{"role": "user", "content": text}] for name, text in said.items()}
+    together = tmp_path / "together"
+    ask(model, None, {"simple_python": prompts}, ("<|im_end|>",), 5, together)
+    found = {reply.id: reply for batch in read_batches(together) for reply in batch.replies}
+    for name, messages in prompts.items():
+        ask(model, None, {"simple_python": {name: messages}}, ("<|im_end|>",), 5, tmp_path / "alone")
+        [batch] = read_batches(tmp_path / "alone")
+        assert batch.replies == (found[name],)
+    [kept] = together.glob("*.json")
+    before = json.loads(kept.read_text())
+    kept.write_text(kept.read_text().replace('"long"', '"other"'))
+    (together / "simple_python-007.json").write_text(kept.read_text())
+    ask(model, None, {"simple_python": prompts}, ("<|im_end|>",), 5, together)
+    assert [path.name for path in together.glob("*.json")] == [kept.name]
+    assert json.loads(kept.read_text())["replies"] == before["replies"]
