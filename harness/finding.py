@@ -71,6 +71,12 @@ class GateReport(Frozen):
     findings: tuple[Finding, ...]
 
 
+def _worst_first(one: Finding) -> tuple[bool, bool, int]:
+    """What fails the gate, what would if it blocked, what was not judged, what is fine."""
+    speaks_against = any(one.outcome in outcomes for outcomes in _BAD.values())
+    return not speaks_against, speaks_against and not one.blocks, OUTCOMES.index(one.outcome)
+
+
 def gate_report(
     findings: list[Finding], run: Origin | None = None, baseline: Origin | None = None, accepted: str = ""
 ) -> GateReport:
@@ -80,7 +86,7 @@ def gate_report(
     by_code = {code: [one for one in blocking if one.outcome in outcomes] for code, outcomes in _BAD.items()}
     code = next((code for code, found in by_code.items() if found), 0 if judged else 2)
     reasons = tuple(f"{one.subject}: {one.check}: {one.detail}" for one in by_code.get(code, ()))
-    ordered = sorted(findings, key=lambda one: (not one.blocks, OUTCOMES.index(one.outcome)))
+    ordered = sorted(findings, key=_worst_first)
     return GateReport.model_validate(
         {
             "exit_code": code,
