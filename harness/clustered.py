@@ -1,4 +1,8 @@
-"""Ratios of sums over clusters, with intervals: values of one cluster are no independent evidence. NumPy alone."""
+"""Ratios of sums over clusters, with intervals: values of one cluster are no independent evidence. NumPy alone.
+
+Simulated with 69 rows in 25 to 69 topics, a 95 % interval held the truth in 89 to 94.5 % of cases; where topics differ
+much and lean one way, its lower bound was above the truth in 8 to 10 % instead of 2.5 %.
+"""
 
 import math
 from functools import cache
