@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from harness.errors import InvalidInput
 from harness.flow import Flow, Variant
 from harness.machine import BLAS_THREADS, has_fast_quantised_kernels, this_machine
 from harness.progress import Count
+from harness.store import Step
 from harness.survival_stage import SurvivalStage
 
 AT_ONCE = 2
@@ -25,12 +26,7 @@ def ask(flow: Flow, names: Sequence[str], build: Path) -> None:
         InvalidInput: a variant cannot be asked; what its process said is in the message.
     """
     missing = [v for v in map(flow.variant, names) if not flow.store.find(flow.replies(v))]
-    workers = _workers(len(missing))
-    if workers < 2:
-        for variant in missing:
-            flow.path(flow.replies(variant))
-        return
-    _side_by_side(flow, "replies", "asked", _shares(missing, workers), build)
+    _make(flow, missing, flow.replies, ("replies", "asked"), build)
 
 
 def score(flow: Flow, names: Sequence[str], build: Path) -> None:
@@ -48,17 +44,23 @@ def score(flow: Flow, names: Sequence[str], build: Path) -> None:
     if missing:
         flow.path(ladder.scores(ladder.reference.variant))
     others = [rung for rung in missing if rung.name != ladder.reference.variant.name]
-    workers = _workers(len(others))
+    _make(flow, others, ladder.scores, ("scores", "scored"), build)
+
+
+def _make(
+    flow: Flow, variants: Sequence[Variant], step: Callable[[Variant], Step], said: tuple[str, str], build: Path
+) -> None:
+    """Make one step of every variant, here or in several processes; ``said`` is the command and what it has done.
+
+    Each process takes its share one after another: a small model takes less time than a process to start.
+    """
+    workers = _workers(len(variants))
     if workers < 2:
-        for rung in others:
-            flow.path(ladder.scores(rung))
+        for variant in variants:
+            flow.path(step(variant))
         return
-    _side_by_side(flow, "scores", "scored", _shares(others, workers), build)
-
-
-def _shares(variants: Sequence[Variant], workers: int) -> list[list[str]]:
-    """The names for each process, which takes them one after another: a small model takes less time than a start."""
-    return [[variant.name for variant in variants[start::workers]] for start in range(workers)]
+    shares = [[variant.name for variant in variants[start::workers]] for start in range(workers)]
+    _side_by_side(flow, *said, shares, build)
 
 
 def _workers(pieces: int) -> int:

@@ -4,6 +4,7 @@ import argparse
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -180,20 +181,19 @@ def fuse(options: argparse.Namespace) -> int:
 def replies(options: argparse.Namespace) -> int:
     """Ask the named variants every case and say where their replies are."""
     flow = _flow(options)
-    steps = [flow.replies(flow.variant(name)) for name in flow.named(options.variant)]
-    if options.plan:
-        return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
-    plan.require_machine(flow)
-    for step in steps:
-        _CONSOLE.print(str(_ensure(flow, step)), highlight=False, soft_wrap=True)
-    return 0
+    return _made(flow, [flow.replies(flow.variant(name)) for name in flow.named(options.variant)], options)
 
 
 def scores(options: argparse.Namespace) -> int:
     """Score the named rungs of the ladder on the held-out rows and say where their scores are."""
     flow = _flow(options)
     ladder = SurvivalStage(flow)
-    steps = [ladder.scores(rung) for rung in (map(ladder.rung, options.variant) if options.variant else ladder.rungs)]
+    rungs = [ladder.rung(name) for name in options.variant] or ladder.rungs
+    return _made(flow, [ladder.scores(rung) for rung in rungs], options)
+
+
+def _made(flow: Flow, steps: Sequence[Step], options: argparse.Namespace) -> int:
+    """Say where the artefacts of these steps are, building what is missing; with --plan only what would be built."""
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)

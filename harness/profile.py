@@ -265,13 +265,12 @@ class Budgets(Frozen):
 class GateLimits(Frozen):
     """What a change may cost against the accepted baseline; models are frozen, so size hardly moves.
 
-    Growth is a share of the baseline's number: 0.05 is 5 % more. ``max_latency_ratio`` is for blocks measured in
-    one job. ``inconclusive_blocks`` says whether a loss that can neither be shown nor ruled out ends with 3.
+    Growth is a share of the baseline's number: 0.05 is 5 % more. ``inconclusive_blocks`` says whether a loss that can
+    neither be shown nor ruled out ends with 3.
     """
 
     max_memory_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     max_size_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
-    max_latency_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.05
     inconclusive_blocks: bool = True
 
 
