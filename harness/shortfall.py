@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from scipy.stats import binomtest
-
 from harness.survival_record import WORST_FIRST, Outcome
 
 MOST_SHORT = 0.01  # of what the delta changed in the codes: more is not called rounding
@@ -105,6 +103,8 @@ def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
     if not abs(entry.short) <= MOST_SHORT * entry.kept:  # not a number is not little
         return False
     sided = int(entry.against + entry.along)
+    from scipy.stats import binomtest  # 0.5 s to import, not needed to collect tests
+
     return sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
 
 
