@@ -30,18 +30,20 @@ def parser() -> argparse.ArgumentParser:
         ("fuse", "fuse the adapter at one width or at all of the profile's"),
         ("replies", "ask every variant every prompt, judge nothing"),
         ("scores", "score every rung of the ladder on the held-out rows, judge nothing"),
+        ("work", "print what measuring a variant takes, for the merge gate of another checkout"),
     ):
         command = add(name, help=text, description=text)
         # with --check it matters whether a profile was named
         default = None if name == "data" else DEFAULT
         command.add_argument("--profile", default=default, help=f"a shipped profile or a path to a .toml ({DEFAULT})")
-        command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
+        if name != "work":
+            command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
         command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
         if name == "data":
             text = "prove the built corpus: execute N random calls again (50) and check every closing answer"
             command.add_argument("--verify", type=int, nargs="?", const=50, metavar="N", help=text)
             _add_check(command)
-        if name in ("run", "replies", "scores"):
+        if name in ("run", "replies", "scores", "work"):
             command.add_argument("--variant", action="append", default=[], help="this one only; may be repeated")
         if name == "run":
             command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
@@ -88,6 +90,9 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
     given.add_argument("--merge", type=Path, metavar="DIR", help="join the shards below DIR into one run and judge it")
     command.add_argument("--profile", help=f"a shipped profile or a path to a .toml (the run's; {DEFAULT})")
     command.add_argument("--baseline", metavar="RUN", help="an accepted run by path or name (the lane's newest)")
+    command.add_argument(
+        "--against", metavar="REF", help="a commit to measure and judge against, in place of a baseline"
+    )
     command.add_argument("--commit", help="the commit that must have been measured (this checkout's HEAD)")
     command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     command.add_argument("--history", type=Path, default=ACCEPTED, help="accepted runs (reports/history/)")

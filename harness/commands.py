@@ -1,6 +1,7 @@
 """What each command does: find or build artefacts, start pytest, print what came out."""
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -192,6 +193,18 @@ def scores(options: argparse.Namespace) -> int:
     return _made(flow, [ladder.scores(rung) for rung in rungs], options)
 
 
+def work(options: argparse.Namespace) -> int:
+    """Print what measuring the named variants takes, one JSON object, building what is missing."""
+    flow = _flow(options)
+    found = {}
+    for variant in map(flow.variant, flow.named(options.variant)):
+        asked = flow.work(variant, ())
+        queries = [case.id for case in asked.cases]
+        found[variant.name] = {"artefact": variant.key, "queries": queries, "json": asked.model_dump_json()}
+    print(json.dumps(found))
+    return 0
+
+
 def _made(flow: Flow, steps: Sequence[Step], options: argparse.Namespace) -> int:
     """Say where the artefacts of these steps are, building what is missing; with --plan only what would be built."""
     if options.plan:
@@ -269,19 +282,42 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Judge a run against its lane's baseline; run Phase 8 first where none is given."""
+    """Judge a run against its lane's baseline, or against another commit; run Phase 8 first where none is given."""
     from harness.gate_stage import commit_of, judge_results
 
     if options.results or options.merge:
+        if options.against:
+            raise InvalidInput("--against measures here: it goes with neither --results nor --merge")
         return judge_results(options, _CONSOLE, commit_of(options.commit))
     if options.commit:
         raise InvalidInput("--commit needs --results or --merge: without them this checkout is measured")
-    asked = argparse.Namespace(**vars(options) | {"profile": options.profile or profile.DEFAULT})
-    ran = run(argparse.Namespace(**vars(asked), plan=False, variant=[]))
+    if options.against and options.baseline:
+        raise InvalidInput("--against and --baseline both name what to compare with: give one of them")
+    return _gate_here(argparse.Namespace(**vars(options) | {"profile": options.profile or profile.DEFAULT}))
+
+
+def _gate_here(options: argparse.Namespace) -> int:
+    """Run Phase 8 at the other commit, if one is named, and here; time both sides in one job, and judge."""
+    from harness.against import run_there, tree_at
+    from harness.gate_latency import time_against
+    from harness.gate_stage import judge_results
+    from harness.runfile import load_run
+
+    flow = _flow(options)
+    plan.require_machine(flow)
+    other = None
+    if options.against:
+        tree = tree_at(options.against, flow.located, options.build, _say)
+        reports = options.build / "against" / f"{tree.commit[:16]}-{flow.profile.name}"
+        run_there(tree, flow.located, options.build, reports, _say)
+        other = load_run(reports)
+    ran = run(argparse.Namespace(**vars(options), plan=False, variant=[]))
     if not (options.reports / "run.json").is_file():
         return ran or 1
-    asked.results = options.reports / "run.json"
-    return judge_results(asked, _CONSOLE, None)
+    options.results = options.reports / "run.json"
+    return judge_results(
+        options, _CONSOLE, None, other, lambda run_, baseline: time_against(flow, run_, baseline, options.against, _say)
+    )
 
 
 def history(options: argparse.Namespace) -> int:
@@ -328,7 +364,11 @@ def _flow(options: argparse.Namespace) -> Flow:
 
 
 def _store(options: argparse.Namespace) -> Store:
-    return Store(options.build, lambda text: _ERRORS.print(text, highlight=False))
+    return Store(options.build, _say)
+
+
+def _say(text: str) -> None:
+    _ERRORS.print(text, highlight=False)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from harness.block_record import BlockedLatency
 from harness.frozen import Frozen
 from harness.record import Label, PairedLoss, Suite
 
@@ -59,7 +60,7 @@ class Origin(Frozen):
 
 
 class GateReport(Frozen):
-    """``gate.json``: the outcome, its reasons, and every finding, worst first."""
+    """``gate.json``: the outcome, its reasons, every finding, worst first, and the blocks that were timed."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     exit_code: Literal[0, 1, 2, 3]
@@ -69,6 +70,7 @@ class GateReport(Frozen):
     baseline: Origin | None
     accepted: str
     findings: tuple[Finding, ...]
+    latency: tuple[BlockedLatency, ...] = ()
 
 
 def _worst_first(one: Finding) -> tuple[bool, bool, int]:
@@ -78,7 +80,11 @@ def _worst_first(one: Finding) -> tuple[bool, bool, int]:
 
 
 def gate_report(
-    findings: list[Finding], run: Origin | None = None, baseline: Origin | None = None, accepted: str = ""
+    findings: list[Finding],
+    run: Origin | None = None,
+    baseline: Origin | None = None,
+    accepted: str = "",
+    latency: tuple[BlockedLatency, ...] = (),
 ) -> GateReport:
     """The report on findings: 2 where anything is invalid or nothing was judged, 1 where anything is worse or gone."""
     blocking = [finding for finding in findings if finding.blocks]
@@ -96,5 +102,6 @@ def gate_report(
             "baseline": baseline,
             "accepted": accepted,
             "findings": tuple(ordered),
+            "latency": latency,
         }
     )

@@ -11,6 +11,7 @@ from harness.cases import Case
 from harness.finding import Finding, Flip, Outcome
 from harness.frozen import Frozen
 from harness.judge import canonical_calls
+from harness.latency_finding import Timed, latency_finding
 from harness.paired import LEVEL, SUITES, Pair, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Profile
 from harness.record import Reply, RunRecord, VariantRecord
@@ -36,7 +37,9 @@ class Both(Frozen):
         return "production" in (self.before.role, self.after.role)
 
 
-def compare_with_baseline(run: RunRecord, baseline: RunRecord, profile: Profile) -> list[Finding]:
+def compare_with_baseline(
+    run: RunRecord, baseline: RunRecord, profile: Profile, timed: Timed | None = None
+) -> list[Finding]:
     """Every finding on a run beside its baseline.
 
     A baseline of another lane is invalid; what two machines can be compared on is told of all the same.
@@ -55,7 +58,14 @@ def compare_with_baseline(run: RunRecord, baseline: RunRecord, profile: Profile)
         found += _runtime(one) if same_lane else ()
         found += [_size(one, profile), _memory(one, profile) if same_lane else _elsewhere(one, "memory")]
     base = next((one for one in both if one.name == "base"), None)
-    return [*found, *(_latency(one, None if same_lane else base, same_lane) for one in both)]
+    blocked = {one.variant: one for one in timed.blocked} if timed else {}
+    for one in both:
+        if one.name in blocked:
+            found.append(latency_finding(blocked[one.name], one.blocks))
+        else:
+            why = timed.why.get(one.name, "") if timed else ""
+            found.append(_latency(one, None if same_lane else base, same_lane, why))
+    return found
 
 
 def smallest_loss(prompts: int, family: int) -> str:
@@ -226,7 +236,7 @@ def _elsewhere(both: Both, check: str) -> Finding:
     return _finding(check, both, "not judged", "not judged: measured on another machine", blocks=False)
 
 
-def _latency(both: Both, base: Both | None, same_lane: bool) -> Finding:
+def _latency(both: Both, base: Both | None, same_lane: bool, why: str) -> Finding:
     """Ratios of medians for a person; two jobs differ by more than most changes do, so they decide nothing."""
     ratios = []
     for name, samples in both.before.latency.items():
@@ -238,7 +248,11 @@ def _latency(both: Both, base: Both | None, same_lane: bool) -> Finding:
             ratios.append(f"{name} cannot be compared")
     told = "of the baseline's median, another job" if same_lane else "of the baseline's, each over its own base"
     return _finding(
-        "latency", both, "not judged", f"{NOT_JUDGED} ({told}: {', '.join(ratios) or 'none'})", blocks=False
+        "latency",
+        both,
+        "not judged",
+        f"{f'not judged: {why}' if why else NOT_JUDGED} ({told}: {', '.join(ratios) or 'none'})",
+        blocks=False,
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from harness.finding import Finding, GateReport, Origin, gate_report
 from harness.gate import compare_with_baseline
 from harness.gate_text import gate_markdown
 from harness.history_file import is_history_file, read
+from harness.latency_finding import Timed
 from harness.merging import merge
 from harness.profile import ROOT, Located
 from harness.record import RunRecord, VerdictFile
@@ -25,37 +27,60 @@ from harness.verdicts import outcome
 from harness.visible import visible
 
 _SHOWN = 25
+Timing = Callable[[RunRecord, RunRecord], Timed]
 
 
-def judge_results(options: argparse.Namespace, console: Console, commit: str | None) -> int:
-    """Judge a run that was measured elsewhere, or the shards of one; the gate's exit code.
+def judge_results(
+    options: argparse.Namespace,
+    console: Console,
+    commit: str | None,
+    against: RunRecord | None = None,
+    timing: Timing | None = None,
+) -> int:
+    """Judge a run that was measured elsewhere, or the shards of one, or the one just made; the gate's exit code.
 
-    Loads no model and needs no MLX. What cannot be judged is written as ``gate.json`` too, and ends with 2.
+    Loads no model and needs no MLX, but for ``timing``, which times the run's variants beside the baseline's. What
+    cannot be judged is written as ``gate.json`` too, and ends with 2.
     """
     try:
         run = _merged(options) if options.merge else _load(options.results)
-        report = judge(run, _located(options, run), options, commit)
+        report = judge(run, _located(options, run), options, commit, against, timing)
     except InvalidInput as error:
         finding = Finding(check="input", subject="run", outcome="invalid", detail=str(error))
         report = gate_report([finding])
     return publish(report, options.reports, console)
 
 
-def judge(run: RunRecord, located: Located, options: argparse.Namespace, commit: str | None) -> GateReport:
-    """A run against the baseline of its lane, or the one that was named.
+def judge(
+    run: RunRecord,
+    located: Located,
+    options: argparse.Namespace,
+    commit: str | None,
+    against: RunRecord | None = None,
+    timing: Timing | None = None,
+) -> GateReport:
+    """A run against the one it is given, else against the baseline of its lane, or the one that was named.
 
     Raises:
         InvalidInput: no baseline, or one that cannot be read.
     """
     wanted = digest(located.profile.model_dump(mode="json"))[:16]
     findings = soundness(run, located.profile, wanted, commit)
+    baseline, reason = (against, "measured now, named by --against") if against else _baseline(options, run.lane)
+    timed = timing(run, baseline) if timing else None
+    findings += compare_with_baseline(run, baseline, located.profile, timed)
+    latency = timed.blocked if timed else ()
+    return gate_report(findings, _origin(run), _origin(baseline), reason, latency)
+
+
+def _baseline(options: argparse.Namespace, lane: str) -> tuple[RunRecord, str]:
+    """The accepted run of a lane, or the one that was named, and why it was accepted."""
     if options.baseline:
-        baseline = read(history.find(options.baseline, (options.build / "history", options.history)))
+        found = read(history.find(options.baseline, (options.build / "history", options.history)))
     else:
-        baseline = history.baseline(options.history, run.lane)
-    findings += compare_with_baseline(run, baseline.record, located.profile)
-    reason = baseline.summary.accepted.reason if baseline.summary.accepted else "never accepted, named by --baseline"
-    return gate_report(findings, _origin(run), _origin(baseline.record), reason)
+        found = history.baseline(options.history, lane)
+    accepted = found.summary.accepted
+    return found.record, accepted.reason if accepted else "never accepted, named by --baseline"
 
 
 def commit_of(given: str | None) -> str:

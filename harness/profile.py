@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
@@ -21,6 +21,8 @@ GroupSize = Literal[32, 64, 128]
 Recipe = Literal["mlx-lm", "preserve"]
 Role = Literal["production", "candidate", "control"]
 Format = Literal["fenced", "hermes", "qwen3-coder"]
+Quantity = Literal["load_s", "ttft_cold_s", "ttft_warm_s", "query_s", "prefill_s", "token_s"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 ChanceGate = Literal["decode ratio", "accuracy vs adapter", "recovery"]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # an infinite limit would pass everything
@@ -262,6 +264,21 @@ class Budgets(Frozen):
     memory: MemoryBudget | None = None
 
 
+class BlockWork(Frozen):
+    """How baseline and change are timed against each other by the merge gate, and how much slower is allowed.
+
+    ``limit`` is a ratio: 1.05 allows 5 % more seconds. A block stays ``seconds`` with each of ``quantities``; after
+    ``blocks`` of them what is not decided is measured once more as long. ``variants`` are the production ones if none
+    is named; an empty list times nothing, and the gate says so.
+    """
+
+    limit: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.05
+    blocks: Annotated[int, Field(ge=4)] = 8
+    seconds: PositiveFloat = 0.5
+    quantities: Annotated[tuple[Quantity, ...], Field(min_length=1)] = QUANTITIES
+    variants: tuple[VariantName, ...] | None = None
+
+
 class GateLimits(Frozen):
     """What a change may cost against the accepted baseline; models are frozen, so size hardly moves.
 
@@ -272,6 +289,7 @@ class GateLimits(Frozen):
     max_memory_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     max_size_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     inconclusive_blocks: bool = True
+    latency: BlockWork = BlockWork()
 
 
 class Needs(Frozen):

@@ -51,6 +51,30 @@ def generate_timed(
     return Timed(tuple(tokens), times[0] - start, gaps, times[-1] - start)
 
 
+class Stepwise:
+    """A greedy reply that goes on by some tokens when asked, and leaves nothing running in between.
+
+    mlx-lm computes the next token while one is read; it is waited for, and counted, before a step ends.
+    """
+
+    def __init__(
+        self, model: nn.Module, prompt: list[int], stops: set[int], max_tokens: int, cache: list[Any] | None = None
+    ) -> None:
+        steps = generate_step(mx.array(prompt), model, max_tokens=max_tokens, prompt_cache=cache)
+        self._steps, self._stops = cast("Iterator[tuple[int, mx.array]]", steps), stops
+
+    def advance(self, count: int) -> tuple[float, float, bool]:
+        """At most ``count`` more tokens: seconds to the first of them, seconds in all, whether the reply has ended."""
+        start, first_s, ended = time.perf_counter(), 0.0, True
+        for token, _ in itertools.islice(self._steps, count):
+            first_s = first_s or time.perf_counter() - start
+            ended = token in self._stops
+            if ended:
+                break
+        mx.synchronize()
+        return first_s, time.perf_counter() - start, ended
+
+
 class Prompts:
     """Prompts that begin alike (system prompt and template): read cold once, then answered from that cache."""
 
@@ -71,11 +95,18 @@ class Prompts:
 
     def answer(self, prompt: list[int], stops: set[int], max_tokens: int) -> Timed:
         """A timed reply to one of the prompts, its shared beginning cached; copying the cache is not timed."""
+        return generate_timed(self.model, prompt[self.shared :], stops, max_tokens, self._copied(prompt))
+
+    def stepwise(self, prompt: list[int], stops: set[int], max_tokens: int) -> Stepwise:
+        """The same reply, step by step."""
+        return Stepwise(self.model, prompt[self.shared :], stops, max_tokens, self._copied(prompt))
+
+    def _copied(self, prompt: list[int]) -> list[Any]:
         if self._cache is None:
             self._cache = make_prompt_cache(self.model)
             self.model(mx.array([prompt[: self.shared]]), cache=self._cache)
             mx.eval([cache.state for cache in self._cache])
-        return generate_timed(self.model, prompt[self.shared :], stops, max_tokens, copy.deepcopy(self._cache))
+        return copy.deepcopy(self._cache)
 
     def gap(self, prompt: list[int], written: Sequence[int], own: Iterable[int], other: Iterable[int]) -> float:
         """How much likelier, in nats, one of the tokens ``own`` is than ``other`` after prompt and ``written``."""
@@ -90,5 +121,13 @@ def fixed_work(model: nn.Module, prefill_tokens: int, decode_tokens: int) -> Tim
 
     The first token comes out of reading; ``decode_tokens`` more are written, with as many times between them.
     """
-    prompt = [1 + i % 97 for i in range(prefill_tokens)]
-    return generate_timed(model, prompt, set(), decode_tokens + 1)
+    return generate_timed(model, _fixed_prompt(prefill_tokens), set(), decode_tokens + 1)
+
+
+def fixed_stepwise(model: nn.Module, prefill_tokens: int, decode_tokens: int) -> Stepwise:
+    """The same fixed work, step by step."""
+    return Stepwise(model, _fixed_prompt(prefill_tokens), set(), decode_tokens + 1)
+
+
+def _fixed_prompt(tokens: int) -> list[int]:
+    return [1 + i % 97 for i in range(tokens)]

@@ -14,7 +14,7 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from harness.engine.chat import case_tokens, stop_ids
-from harness.engine.latency import Prompts, fixed_work
+from harness.engine.latency import Prompts, Stepwise, fixed_stepwise, fixed_work
 from harness.engine.models import load_shipped
 from harness.engine.peak import memory
 from harness.record import Divergence, Reply
@@ -32,6 +32,7 @@ class _Measured:
         self._tokenizer: TokenizerWrapper
         self._prompts: Prompts
         self._stops: set[int] = set()
+        self._open: Stepwise
 
     def load(self) -> dict[str, Any]:
         """Load the variant as shipped."""
@@ -65,6 +66,22 @@ class _Measured:
             "decode_tokens_per_s": [len(between) / sum(between)],
             "fixed_work_s": [timed.total_s],
         }
+
+    def open_query(self, number: int) -> dict[str, Any]:
+        """Make ready for one canonical query, step by step."""
+        work = self._work
+        self._open = self._prompts.stepwise(self._prompts.prompts[number], self._stops, work.prompting.max_tokens)
+        return {}
+
+    def open_fixed(self) -> dict[str, Any]:
+        """Make ready for the profile's fixed work, step by step."""
+        self._open = fixed_stepwise(self._model, self._work.latency.prefill_tokens, self._work.latency.decode_tokens)
+        return {}
+
+    def advance(self, count: int) -> dict[str, Any]:
+        """Some tokens more of what was opened."""
+        first_s, total_s, ended = self._open.advance(count)
+        return {"first_s": first_s, "total_s": total_s, "ended": ended}
 
     def memory(self) -> dict[str, Any]:
         """What all this took."""

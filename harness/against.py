@@ -1,0 +1,125 @@
+"""Another commit of this repository: checked out beside it, with the environment that its own pins ask for."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+from harness.errors import InvalidInput
+from harness.profile import ROOT, Located
+
+Say = Callable[[str], None]
+
+
+class Tree(NamedTuple):
+    """A checkout of a commit and the Python that its harness runs with."""
+
+    folder: Path
+    python: str
+    commit: str
+
+    def profile(self, located: Located) -> str:
+        """The profile there: the same file of the repository, or the very same one from outside."""
+        path = located.path.resolve()
+        return str(self.folder / path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
+    """A checkout of ``ref``: this one where it is that commit unchanged, else a worktree below ``build``, made once.
+
+    Raises:
+        InvalidInput: git does not know ``ref``, or its environment cannot be prepared.
+    """
+    commit = _commit(ref)
+    if commit == _commit("HEAD") and not _git("status", "--porcelain", "--untracked-files=no"):
+        return Tree(ROOT, sys.executable, commit)
+    folder = build.resolve() / "against" / commit[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / ".git").exists():
+            say(f"checking {ref} out below {folder.parent}")
+            _git("worktree", "prune")
+            _git("worktree", "add", "--force", "--detach", str(folder), commit)
+        tree = Tree(folder, sys.executable, commit)
+        return tree if _pins(folder) == _pins(ROOT) else tree._replace(python=_environment(tree, located, say))
+
+
+def run_there(tree: Tree, located: Located, build: Path, reports: Path, say: Say) -> None:
+    """Phase 8 at another commit, cached like any other: what is in ``build`` is not made again.
+
+    Raises:
+        InvalidInput: it wrote no run.
+    """
+    say(f"Phase 8 at {tree.commit[:12]}")
+    command = [tree.python, "-m", "harness", "run", "--profile", tree.profile(located)]
+    command += ["--build", str(build.resolve()), "--reports", str(reports.resolve())]
+    ended = subprocess.run(command, cwd=tree.folder, check=False)
+    if not (reports / "run.json").is_file():
+        raise InvalidInput(f"--against {tree.commit[:12]}: Phase 8 ended there with {ended.returncode} and no run")
+
+
+def works_there(tree: Tree, located: Located, build: Path, variants: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What measuring each variant takes at another commit, built if missing: its artefact's key, and its ``Work``.
+
+    Raises:
+        InvalidInput: that commit's harness cannot say.
+    """
+    command = [
+        tree.python,
+        "-m",
+        "harness",
+        "work",
+        "--profile",
+        tree.profile(located),
+        "--build",
+        str(build.resolve()),
+    ]
+    command += [argument for name in variants for argument in ("--variant", name)]
+    ran = subprocess.run(command, cwd=tree.folder, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        said = ran.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise InvalidInput(f"commit {tree.commit[:12]} cannot say how its variants are measured: {said[0][-400:]}")
+    return json.loads(ran.stdout)
+
+
+def _commit(ref: str) -> str:
+    return _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", told=f"{ref} is no commit of this clone")
+
+
+def _git(*arguments: str, told: str = "") -> str:
+    """What git prints.
+
+    Raises:
+        InvalidInput: git failed, or there is none; ``told`` says what that means here.
+    """
+    try:
+        ran = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InvalidInput(f"git cannot be run: {error}") from error
+    if ran.returncode:
+        raise InvalidInput(told or f"git {arguments[0]}: {ran.stderr.strip()[-300:]}")
+    return ran.stdout.strip()
+
+
+def _pins(folder: Path) -> tuple[Any, ...]:
+    """What decides which packages are installed."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    pins = (folder / "constraints.txt").read_text(encoding="utf-8")
+    return project["project"].get("dependencies"), project.get("dependency-groups"), pins
+
+
+def _environment(tree: Tree, located: Located, say: Say) -> str:
+    """The Python of that commit's own pins, which its noxfile prepares as for any session there."""
+    say(f"commit {tree.commit[:12]} has other pins: preparing its environment")
+    session = ["-m", "nox", "-s", "phase8", "--", "--profile", tree.profile(located), "--plan"]
+    ran = subprocess.run([sys.executable, *session], cwd=tree.folder, capture_output=True, text=True, check=False)
+    shared = tree.folder / ".nox" / "shared"
+    python = shared / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not (shared / "installed").is_file():
+        raise InvalidInput(f"the environment of {tree.commit[:12]} cannot be prepared: {ran.stderr.strip()[-800:]}")
+    return str(python)

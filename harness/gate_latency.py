@@ -1,0 +1,72 @@
+"""Latency in the merge gate: which variants are timed against the baseline's, and from where."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psutil
+
+from harness.against import Tree, tree_at, works_there
+from harness.blocks_run import Measurable
+from harness.errors import InvalidInput
+from harness.flow import Flow
+from harness.latency_finding import Timed
+from harness.looks import Pair, looks
+from harness.machine import GB
+from harness.measured_process import MODULE
+from harness.record import RunRecord, VariantRecord
+
+
+def time_against(flow: Flow, run: RunRecord, baseline: RunRecord, ref: str | None, say: Callable[[str], None]) -> Timed:
+    """Blocks of the baseline's variants and this checkout's, in one job.
+
+    The baseline's side runs the code and the pins of its own commit, or of ``ref``.
+    """
+    asked = _asked(flow, run, baseline)
+    if run.lane != baseline.lane:
+        return Timed((), dict.fromkeys(asked, "the baseline is of another lane"))
+    commit = ref or baseline.environment.commit
+    try:
+        if commit is None:
+            raise InvalidInput("the baseline does not say which commit it was measured at")
+        tree = tree_at(commit, flow.located, flow.store.root, say)
+        works = works_there(tree, flow.located, flow.store.root, asked) if asked else {}
+    except InvalidInput as error:
+        return Timed((), dict.fromkeys(asked, str(error)))
+    before, after = ({variant.name: variant for variant in one.variants} for one in (baseline, run))
+    pairs: dict[str, Pair] = {}
+    why: dict[str, str] = {}
+    for name in asked:
+        if reason := _cannot(works[name], before[name], after[name]):
+            why[name] = reason
+        else:
+            pairs[name] = {"baseline": _there(works[name], tree), "change": _here(flow, name)}
+    return Timed(tuple(looks(pairs, flow.profile.gate.latency, say)), why)
+
+
+def _asked(flow: Flow, run: RunRecord, baseline: RunRecord) -> list[str]:
+    """The variants that are timed: those the profile names, else production ones, that both runs have."""
+    named = flow.profile.gate.latency.variants
+    wanted = [v.name for v in run.variants if (v.role == "production" if named is None else v.name in named)]
+    there = {variant.name for variant in baseline.variants}
+    return [name for name in wanted if name in there]
+
+
+def _cannot(work: Mapping[str, Any], before: VariantRecord, after: VariantRecord) -> str:
+    """Why two variants cannot be timed side by side; empty where they can."""
+    if work["artefact"] != before.artefact:
+        return f"the baseline's weights are not here: {before.artefact} wanted, found {work['artefact']}"
+    needed = sum(one.memory.process_peak_bytes if one.memory else one.size_bytes or 0 for one in (before, after))
+    if needed > (free := psutil.virtual_memory().available):
+        return f"both sides need {needed / GB:.1f} GB of memory together, {free / GB:.1f} GB are free"
+    return ""
+
+
+def _there(work: Mapping[str, Any], tree: Tree) -> Measurable:
+    return Measurable(
+        work=work["json"], queries=tuple(work["queries"]), command=(tree.python, "-m", MODULE), folder=tree.folder
+    )
+
+
+def _here(flow: Flow, name: str) -> Measurable:
+    work = flow.work(flow.variant(name), ())
+    return Measurable(work=work.model_dump_json(), queries=tuple(case.id for case in work.cases))

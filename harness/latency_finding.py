@@ -1,0 +1,50 @@
+"""What blocks of A B B A say of a variant, as a finding of the merge gate. Pure."""
+
+from typing import NamedTuple
+
+from harness.block_record import BlockedLatency, QuantityVerdict
+from harness.finding import Finding, Outcome
+
+_WORST_FIRST: tuple[Outcome, ...] = ("regressed", "inconclusive", "fine")
+
+
+class Timed(NamedTuple):
+    """What was timed, and why the other variants were not, by name."""
+
+    blocked: tuple[BlockedLatency, ...]
+    why: dict[str, str]
+
+
+def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:
+    """What the blocks of one variant say."""
+    if blocked.why and not blocked.blocks:
+        return Finding(check="latency", subject=blocked.variant, outcome="missing", detail=blocked.why, blocks=blocks)
+    if blocked.why:
+        return Finding(
+            check="latency", subject=blocked.variant, outcome="inconclusive", detail=blocked.why, blocks=blocks
+        )
+    outcome = next(one for one in _WORST_FIRST if any(q.outcome == one for q in blocked.quantities))
+    told = [q for q in blocked.quantities if q.outcome == outcome]
+    worst = max(told, key=lambda q: q.ratio if outcome == "regressed" else q.high)
+    dropped = sum(bool(block.dropped) for block in blocked.blocks)
+    return Finding(
+        check="latency",
+        subject=blocked.variant,
+        outcome=outcome,
+        detail=f"seconds over the baseline's, at most x {blocked.limit:g} allowed: {'; '.join(map(_told, told))}"
+        + (f"; {dropped} of {len(blocked.blocks)} blocks dropped, the machine was disturbed" if dropped else ""),
+        blocks=blocks,
+        baseline=worst.baseline_s,
+        measured=worst.change_s,
+        limit=worst.baseline_s * blocked.limit,
+        unit="s",
+        names=tuple(q.quantity for q in told),
+    )
+
+
+def _told(found: QuantityVerdict) -> str:
+    p = f", p {found.adjusted_p:.2g} after Holm over {found.family}" if found.outcome != "fine" else ""
+    return (
+        f"{found.quantity} x {found.ratio:.3f} ({found.low:.3f}-{found.high:.3f}, {found.blocks} blocks, "
+        f"each bound {1 - found.level:.1%}{p})"
+    )
