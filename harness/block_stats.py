@@ -87,7 +87,7 @@ def bounds(values: Sequence[float], limit: float) -> Bounds:
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = (means - mean) / errors
     # A resample of one block has no spread: it is as far away as can be, on its own side.
-    distances = np.where(errors > 1e-12, distances, np.sign(means - mean) * np.inf)
+    distances = np.where(errors > 1e-12, distances, np.where(means >= mean, np.inf, -np.inf))
     far = (mean - math.log(limit)) / error
     below, above = np.quantile(distances, [LOOK_LEVEL, 1 - LOOK_LEVEL], method="inverted_cdf")
     student = float(t.ppf(1 - LOOK_LEVEL, n - 1))
