@@ -19,9 +19,14 @@ from harness.measure import shares
 from harness.measured_process import COMMAND, MeasuredProcess
 from harness.profile import Quantity
 
-_STEPS = {"load_s": "load", "ttft_cold_s": "cold"}
-_QUERY = ("ttft_warm_s", "query_s")
-_FIXED = ("prefill_s", "token_s")
+_QUERIED = ("ttft_warm_s", "query_s")
+_GENERATED = ("query_s", "token_s")
+_STEPS: dict[Quantity, tuple[str, str]] = {
+    "load_s": ("load", "load_s"),
+    "ttft_cold_s": ("cold", "ttft_cold_s"),
+    "ttft_warm_s": ("advance 1", "first_s"),
+    "prefill_s": ("advance 1", "first_s"),
+}
 
 
 class Measurable(NamedTuple):
@@ -93,59 +98,55 @@ class BlockRun:
 
     def _block(self, seconds: float) -> Values:
         found: Values = {side: {name: [] for name in sorted(self._quantities)} for side in SIDES}
-        for quantity, step in _STEPS.items():
-            if quantity not in self._quantities:
+        for quantity in sorted(self._quantities):
+            if quantity in _QUERIED and not self._queries:
                 continue
             until = time.monotonic() + seconds
             while True:
-                for side in ORDER:
-                    found[side][quantity] += self._do(side, step)[quantity]
+                self._turn(quantity, found)
                 if time.monotonic() >= until:
                     break
-        if self._queries:
-            self._passes_of(_QUERY, found, seconds)
-        self._passes_of(_FIXED, found, seconds)
         return found
 
-    def _passes_of(self, quantities: tuple[str, str], found: Values, seconds: float) -> None:
-        """Generations on both sides, two by two, so that each side begins as often as the other."""
-        asked = self._quantities & set(quantities)
-        until = time.monotonic() + seconds * len(asked)
-        while asked:
+    def _turn(self, quantity: Quantity, found: Values) -> None:
+        """At least one A B B A of a quantity."""
+        if quantity in _GENERATED:
             for _ in range(2):
-                self._passes += 1
-                self._generation(quantities, found)
-            if time.monotonic() >= until:
-                return
+                self._generation(quantity, found)
+            return
+        self._passes += 1
+        for side in ORDER:
+            if opening := self._opening(side, quantity):
+                self._do(side, opening)
+            step, measured = _STEPS[quantity]
+            value = self._do(side, step)[measured]
+            found[side][quantity].append(value[0] if isinstance(value, list) else value)
 
-    def _generation(self, quantities: tuple[str, str], found: Values) -> None:
+    def _generation(self, quantity: Quantity, found: Values) -> None:
         """One generation on both sides, token by token; who begins changes with each token and each generation."""
+        self._passes += 1
         for side in SIDES:
-            self._do(side, self._opening(side, quantities))
+            self._do(side, self._opening(side, quantity))
         turn, going = self._passes, set(SIDES)
-        first: dict[Side, float] = {}
         spent: dict[Side, list[float]] = {side: [] for side in SIDES}
         while going:
             for side in ORDER[:2] if turn % 2 else ORDER[2:]:
                 if side not in going:
                     continue
                 step = self._do(side, "advance 1")
-                first.setdefault(side, step["first_s"])
                 spent[side].append(step["total_s"])
                 if step["ended"]:
                     going.discard(side)
             turn += 1
         for side in SIDES:
-            # The last step of fixed work finds nothing more to compute.
-            later = [sum(spent[side])] if quantities is _QUERY else spent[side][1:-1]
-            for quantity, values in zip(quantities, ([first[side]], later), strict=True):
-                if quantity in self._quantities:
-                    found[side][quantity] += values
+            # The first token comes out of reading; the last step of fixed work finds nothing more to compute.
+            found[side][quantity] += [sum(spent[side])] if quantity == "query_s" else spent[side][1:-1]
 
-    def _opening(self, side: Side, quantities: tuple[str, str]) -> str:
-        if quantities is _FIXED:
-            return "open_fixed"
-        return f"open_query {self._queries[self._passes // 2 % len(self._queries)][side]}"
+    def _opening(self, side: Side, quantity: Quantity) -> str:
+        """What is made ready, untimed, before a quantity is measured."""
+        if quantity in _QUERIED:
+            return f"open_query {self._queries[self._passes // 2 % len(self._queries)][side]}"
+        return "open_fixed" if quantity in ("prefill_s", "token_s") else ""
 
     def _do(self, side: Side, step: str) -> dict[str, Any]:
         self._processes[side].ask(step)
