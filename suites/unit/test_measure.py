@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
+from suites.unit import tiny
 
 from harness.cases import Case
 from harness.errors import InvalidInput
