@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,24 +186,26 @@ def test_shards_are_joined_and_judged(tmp_path: Path, accepted: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (shard(SECOND[:-1]), "incomplete: no shard measured fused-4bit"),
-        (shard([*SECOND, "fused-8bit"]), "variant fused-8bit is in"),
-        (shard(SECOND, environment=records.environment(commit="f" * 40)), "commit is 'ffff"),
-        (shard(SECOND, lane="pocket--other"), "lane is not that of"),
-        (shard(SECOND, profile_hash="beef"), "profile_hash is not that of"),
-        (shard(SECOND, artefacts={"base": "another"}), "artefact base is 'another'"),
-        (with_variant(shard(SECOND), "base", artefact="another"), "base is not the artefact"),
+        (lambda: shard(SECOND[:-1]), "incomplete: no shard measured fused-4bit"),
+        (lambda: shard([*SECOND, "fused-8bit"]), "variant fused-8bit is in"),
+        (lambda: shard(SECOND, environment=records.environment(commit="f" * 40)), "commit is 'ffff"),
+        (lambda: shard(SECOND, lane="pocket--other"), "lane is not that of"),
+        (lambda: shard(SECOND, profile_hash="beef"), "profile_hash is not that of"),
+        (lambda: shard(SECOND, artefacts={"base": "another"}), "artefact base is 'another'"),
+        (lambda: with_variant(shard(SECOND), "base", artefact="another"), "base is not the artefact"),
         (
-            shard(SECOND, verdicts=(records.verdict("always-call", "control", "fail", role="control"),)),
+            lambda: shard(SECOND, verdicts=(records.verdict("always-call", "control", "fail", role="control"),)),
             "always-call: control is fail",
         ),
     ],
     ids=["incomplete", "twice", "commit", "lane", "profile", "artefact", "base", "control"],
 )
-def test_shards_that_are_no_run_are_refused(tmp_path: Path, accepted: Path, second: RunRecord, message: str) -> None:
+def test_shards_that_are_no_run_are_refused(
+    tmp_path: Path, accepted: Path, second: Callable[[], RunRecord], message: str
+) -> None:
     """With the shard and the fault."""
     saved(tmp_path / "shards" / "a", shard(FIRST))
-    saved(tmp_path / "shards" / "b", second)
+    saved(tmp_path / "shards" / "b", second())
     assert main(arguments(tmp_path, "--merge", tmp_path / "shards")) == 2
     assert message in written(tmp_path)["reasons"][0]
     assert not (tmp_path / "out" / "run.json").exists()

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from suites.unit import tiny
 
 from harness.cases import Case
 from harness.errors import InvalidInput
@@ -13,6 +12,7 @@ from harness.profile import LatencyWork, Prompting
 from harness.record import Reply, Samples
 from harness.replay import Replay, recorded
 from harness.work import Work
+from suites.unit import tiny
 
 CASES = tuple(
     Case(id=name, suite="canonical", turn=1, label="direct", query=name, messages=({"role": "user", "content": name},))
