@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
 
 from harness.block_stats import LEAST, LEVEL, LOOK_LEVEL, block_value, bounds, judge
 
@@ -43,6 +42,8 @@ def test_a_turn_that_is_not_whole_counts_for_nothing() -> None:
 
 def test_the_bounds_are_students_where_blocks_are_symmetric() -> None:
     """SciPy's interval of the same values; ours is never narrower."""
+    from scipy.stats import ttest_1samp
+
     rng = np.random.default_rng(3)
     values = 0.01 + 0.02 * rng.normal(size=16)
     found = bounds(values.tolist(), LIMIT)
