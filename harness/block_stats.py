@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 LOOKS = 2
 LOOK_LEVEL = LEVEL / LOOKS
-LEAST = 4  # fewer blocks bound nothing that is worth telling
+LEAST = 6  # fewer blocks bound nothing that is worth telling
 RESAMPLES = 10_000
 _SEED = 8
 

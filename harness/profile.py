@@ -273,7 +273,7 @@ class BlockWork(Frozen):
     """
 
     limit: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.05
-    blocks: Annotated[int, Field(ge=4)] = 8
+    blocks: Annotated[int, Field(ge=6)] = 8
     seconds: PositiveFloat = 0.5
     quantities: Annotated[tuple[Quantity, ...], Field(min_length=1)] = QUANTITIES
     variants: tuple[VariantName, ...] | None = None

@@ -1,0 +1,130 @@
+"""Another commit beside this one: checked out once, with its own pins, and what is not timed says why."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import against, gate_latency, profile
+from harness.against import Tree, tree_at, works_there
+from harness.errors import InvalidInput
+from harness.flow import Flow
+from harness.gate_latency import time_against
+from harness.profile import Located
+from harness.store import Store
+from suites.unit import gates
+
+POCKET = profile.load("pocket")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git prints."""
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    ran = subprocess.run(["git", "-C", str(folder), *name, *arguments], capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of two commits, the first tagged; it stands for this one."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    (root / "pyproject.toml").write_text('[project]\nname = "a"\ndependencies = ["one"]\n')
+    (root / "constraints.txt").write_text("one==1\n")
+    (root / ".gitignore").write_text("build/\n")
+    (root / "mine.toml").write_text("")
+    git(root, "init", "-q")
+    for text in ("first", "second"):
+        (root / "code").write_text(text)
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", text)
+    git(root, "tag", "old", "HEAD~1")
+    monkeypatch.setattr(against, "ROOT", root)
+    return root
+
+
+def located(root: Path) -> Located:
+    """A profile of the repository."""
+    return Located(path=root / "mine.toml", profile=POCKET.profile)
+
+
+def test_this_commit_unchanged_is_this_checkout(repository: Path) -> None:
+    """Nothing is checked out twice; a changed file makes it another state."""
+    here = tree_at("HEAD", located(repository), repository / "build", print)
+    assert here.folder == repository
+    (repository / "code").write_text("third")
+    there = tree_at("HEAD", located(repository), repository / "build", print)
+    assert (there.folder / "code").read_text() == "second"
+
+
+def test_another_commit_is_checked_out_once(repository: Path) -> None:
+    """With the same pins it runs on the same Python; its profile is its own."""
+    said: list[str] = []
+    for _ in range(2):
+        tree = tree_at("old", located(repository), repository / "build", said.append)
+    assert (tree.folder / "code").read_text() == "first"
+    assert tree.commit == git(repository, "rev-parse", "old")
+    assert tree.profile(located(repository)) == str(tree.folder / "mine.toml")
+    assert tree.profile(POCKET) == str(POCKET.path.resolve())
+    assert len(said) == 1
+
+
+def test_other_pins_have_an_environment_of_their_own(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepared by that commit's own noxfile; one that cannot be is invalid."""
+    (repository / "constraints.txt").write_text("one==2\n")
+    git(repository, "commit", "-qam", "newer")
+    (repository / "noxfile.py").write_text("")
+    with pytest.raises(InvalidInput, match=r"the environment of [0-9a-f]{12} cannot be prepared"):
+        tree_at("old", located(repository), repository / "build", print)
+    monkeypatch.setattr(against, "_environment", lambda *_: "its python")
+    assert tree_at("old", located(repository), repository / "build", print).python == "its python"
+
+
+def test_what_git_does_not_know_is_said(repository: Path) -> None:
+    """A shallow clone may lack the baseline's commit."""
+    with pytest.raises(InvalidInput, match="nowhere is no commit of this clone"):
+        tree_at("nowhere", located(repository), repository / "build", print)
+
+
+def test_an_older_harness_that_cannot_say_is_quoted(repository: Path) -> None:
+    """Its last line."""
+    tree = Tree(repository, "false", "0" * 40)
+    with pytest.raises(InvalidInput, match="commit 000000000000 cannot say how its variants are measured: nothing"):
+        works_there(tree, located(repository), repository / "build", ["base"])
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Flow:
+    """Pocket with an empty store."""
+    return Flow(POCKET, Store(tmp_path))
+
+
+def test_a_baseline_of_another_lane_or_without_commit_is_not_timed(flow: Flow) -> None:
+    """And the reason goes into the finding."""
+    run = gates.whole_run()
+    other = time_against(flow, run, gates.whole_run(lane="pocket--elsewhere"), None, print)
+    assert other.why == {"fused-5bit": "the baseline is of another lane"}
+    commitless = run.model_copy(update={"environment": run.environment.model_copy(update={"commit": None})})
+    found = time_against(flow, run, commitless, None, print)
+    assert found.why == {"fused-5bit": "the baseline does not say which commit it was measured at"}
+
+
+@pytest.mark.parametrize(
+    ("artefact", "size", "told"),
+    [
+        ("another", 10**6, "the baseline's weights are not here: key-fused-5bit wanted, found another"),
+        ("key-fused-5bit", 10**15, "both sides need 1000000.3 GB of memory together"),
+    ],
+)
+def test_what_cannot_be_set_side_by_side_says_why(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, artefact: str, size: int, told: str
+) -> None:
+    """Weights that are gone, and models that memory does not hold twice."""
+    monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
+    monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": {"artefact": artefact}})
+    monkeypatch.setattr(gate_latency, "looks", lambda pairs, *_: list(pairs))
+    run = gates.whole_run()
+    large = [v.model_copy(update={"memory": None, "size_bytes": size}) for v in run.variants]
+    found = time_against(flow, run.model_copy(update={"variants": tuple(large)}), run, None, print)
+    assert told in found.why["fused-5bit"]
+    assert found.blocked == ()

@@ -1,0 +1,147 @@
+"""Two looks at what was timed: who is measured again, what is left out, and the finding that comes out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from harness import looks as looks_module
+from harness.block_record import Block, BlockedLatency, Counters
+from harness.errors import InvalidInput
+from harness.finding import gate_report
+from harness.latency_finding import latency_finding
+from harness.looks import looks, taken
+from harness.profile import BlockWork, Quantity
+
+QUIET = Counters(others=0.0, steal=None, mhz=None, celsius=None, on_mains=None)
+WORK = BlockWork(quantities=("load_s", "token_s"))
+Ratios = Callable[[int, Quantity], float]
+
+
+def block(ratios: Mapping[Quantity, float], dropped: str = "") -> Block:
+    """One A B B A of every quantity."""
+    change = {str(name): (ratio, ratio) for name, ratio in ratios.items()}
+    return Block(baseline=dict.fromkeys(change, (1.0, 1.0)), change=change, counters=QUIET, dropped=dropped)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What stands for measuring: the ratios by variant, what goes wrong, and a log of who was asked how often."""
+    stand: dict[str, Any] = {"ratios": {}, "ends": {}, "disturbed": lambda number: False, "asked": []}
+
+    class Run:
+        def __init__(self, name: str, *_: object) -> None:
+            self._name, self._number = name, 16 * stand["asked"].count(name)
+            stand["asked"].append(name)
+
+        def __enter__(self) -> "Run":
+            if self._name in stand["ends"]:
+                raise InvalidInput(stand["ends"][self._name])
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def block(self) -> Block:
+            self._number += 1
+            ratios = {q: stand["ratios"][self._name](self._number, q) for q in WORK.quantities}
+            return block(ratios, "disturbed" if stand["disturbed"](self._number) else "")
+
+    monkeypatch.setattr(looks_module, "BlockRun", Run)
+    return stand
+
+
+def near(ratio: float, spread: float) -> Ratios:
+    """Blocks around a ratio, up and down in turn."""
+    return lambda number, _: ratio * (1 + spread * (-1) ** number)
+
+
+def timed(names: str, stand: dict[str, Any]) -> dict[str, BlockedLatency]:
+    """What the looks say of variants that are called by one letter."""
+    said: list[str] = []
+    found = {one.variant: one for one in looks({name: {} for name in names}, WORK, said.append)}
+    assert len(said) == len(stand["asked"])
+    return found
+
+
+def outcomes(found: BlockedLatency) -> list[str]:
+    """By quantity."""
+    return [one.outcome for one in found.quantities]
+
+
+def test_only_what_is_not_decided_is_measured_again(measured: dict[str, Any]) -> None:
+    """Equal, slower, and in between: at 8 blocks and, for the last alone, at 16."""
+    measured["ratios"] = {"e": near(1.0, 0.001), "s": near(1.2, 0.01), "b": near(1.05, 0.02)}
+    found = timed("esb", measured)
+    assert measured["asked"] == ["e", "s", "b", "b"]
+    assert {name: outcomes(one) for name, one in found.items()} == {
+        "e": ["fine"] * 2,
+        "s": ["regressed"] * 2,
+        "b": ["inconclusive"] * 2,
+    }
+    assert [found[name].quantities[0].blocks for name in "esb"] == [8, 8, 16]
+    assert all(one.family == 6 for blocked in found.values() for one in blocked.quantities)
+
+
+def test_one_slow_quantity_is_named_and_nothing_else(measured: dict[str, Any]) -> None:
+    """The finding says which, by how much, and blocks."""
+    measured["ratios"] = {"v": lambda number, q: (1.15 if q == "load_s" else 1.0) * (1 + 0.002 * (-1) ** number)}
+    finding = latency_finding(timed("v", measured)["v"], blocks=True)
+    assert (finding.outcome, finding.names) == ("regressed", ("load_s",))
+    assert "load_s x 1.150" in finding.detail
+    assert "token_s" not in finding.detail
+    assert gate_report([finding]).exit_code == 1
+
+
+def test_a_fine_variant_tells_every_quantity(measured: dict[str, Any]) -> None:
+    """With its bounds and blocks."""
+    measured["ratios"] = {"v": near(1.0, 0.004)}
+    finding = latency_finding(timed("v", measured)["v"], blocks=True)
+    assert (finding.outcome, finding.names) == ("fine", ("load_s", "token_s"))
+    assert "8 blocks, each bound 97.5%" in finding.detail
+
+
+def test_disturbed_blocks_are_replaced_and_told_of(measured: dict[str, Any]) -> None:
+    """A dropped block counts for nothing, however slow it was."""
+    measured["disturbed"] = lambda number: number <= 3
+    measured["ratios"] = {"v": lambda number, _: 2.0 if number <= 3 else 1.0 + 0.001 * (-1) ** number}
+    blocked = timed("v", measured)["v"]
+    assert outcomes(blocked) == ["fine", "fine"]
+    assert len(blocked.blocks) == 11
+    assert "3 of 11 blocks dropped" in latency_finding(blocked, blocks=True).detail
+
+
+def test_a_machine_that_is_never_quiet_gives_no_verdict(measured: dict[str, Any]) -> None:
+    """Inconclusive by name, and it blocks."""
+    measured["disturbed"] = lambda number: number % 16 > 1
+    measured["ratios"] = {"v": near(1.0, 0.001)}
+    blocked = timed("v", measured)["v"]
+    finding = latency_finding(blocked, blocks=True)
+    assert blocked.quantities == ()
+    assert finding.outcome == "inconclusive"
+    assert "blocks count, 6 are needed: no verdict on load_s, token_s" in finding.detail
+    assert gate_report([finding, finding.model_copy(update={"outcome": "fine"})]).exit_code == 3
+
+
+def test_a_side_that_cannot_be_measured_is_missing(measured: dict[str, Any]) -> None:
+    """The others are measured all the same."""
+    measured["ratios"], measured["ends"] = {"v": near(1.0, 0.001)}, {"w": "w (change) could not be measured"}
+    found = timed("wv", measured)
+    assert measured["asked"] == ["w", "v"]
+    assert outcomes(found["v"]) == ["fine", "fine"]
+    finding = latency_finding(found["w"], blocks=True)
+    assert (finding.outcome, finding.detail) == ("missing", "w (change) could not be measured")
+
+
+def test_nothing_timed_is_no_verdict(measured: dict[str, Any]) -> None:
+    """No variant, no looks."""
+    assert timed("", measured) == {}
+
+
+def test_blocks_are_taken_until_enough_count() -> None:
+    """At most twice as many."""
+
+    class Never:
+        def block(self) -> Block:
+            return block({"load_s": 1.0}, "disturbed")
+
+    assert len(taken(Never(), 8)) == 16
