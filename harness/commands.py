@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from harness.flow import Flow, Source
 from harness.machine import GB
 from harness.profile import ROOT
 from harness.record import Leakage
-from harness.runfile import REPORTS
 from harness.store import HISTORY, Step, Store, read_manifest, size_on_disk
 from harness.survival_stage import SurvivalStage, all_steps
 
@@ -55,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
     """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
     from harness.history import keep
-    from harness.runfile import load_run, load_verdict
+    from harness.runfile import clear_reports, load_run, load_verdict
     from harness.terminal import terminal
 
     clear_reports(reports)
@@ -71,29 +69,6 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
     keep(reports, build / HISTORY)
     terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
-
-
-# A report, or what is left of one that was being written when its process was killed.
-_REPORT = "|".join(rf"{re.escape(name)}|\.{re.escape(name)}\.\d+" for name in sorted(REPORTS))
-
-
-def clear_reports(reports: Path) -> None:
-    """An empty folder for reports: those of an earlier run go, whatever else lies there is not ours to delete.
-
-    Raises:
-        InvalidInput: a file in the folder's place, or something else in it.
-    """
-    if reports.exists() and not reports.is_dir():
-        raise InvalidInput(f"--reports {reports} is a file. Name a folder")
-    reports.mkdir(parents=True, exist_ok=True)
-    found = {path.name: path for path in reports.iterdir()}
-    if others := sorted(name for name in found if not re.fullmatch(_REPORT, name)):
-        raise InvalidInput(
-            f"--reports {reports}: there is something else than reports in it: {', '.join(others[:3])}. "
-            "Name an empty folder or one of an earlier run"
-        )
-    for path in found.values():
-        path.unlink()
 
 
 def data(options: argparse.Namespace) -> int:

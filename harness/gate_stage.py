@@ -17,13 +17,12 @@ from harness.gate import compare_with_baseline
 from harness.gate_text import gate_markdown
 from harness.history_file import is_history_file, read
 from harness.latency_finding import Timed
-from harness.merging import merge
+from harness.merge_stage import merge_shards, read_shards
 from harness.profile import ROOT, Located
-from harness.record import RunRecord, VerdictFile
-from harness.runfile import NAME, load_run, save_run, save_verdict
+from harness.record import RunRecord
+from harness.runfile import load_run
 from harness.soundness import soundness
 from harness.store import digest
-from harness.verdicts import outcome
 from harness.visible import visible
 
 _SHOWN = 25
@@ -43,7 +42,7 @@ def judge_results(
     cannot be judged is written as ``gate.json`` too, and ends with 2.
     """
     try:
-        run = _merged(options) if options.merge else _load(options.results)
+        run = _merged(options, options.merge) if options.merge else _load(options.results)
         report = judge(run, _located(options, run), options, commit, against, timing)
     except InvalidInput as error:
         finding = Finding(check="input", subject="run", outcome="invalid", detail=str(error))
@@ -133,20 +132,11 @@ def _located(options: argparse.Namespace, run: RunRecord) -> Located:
     return profile.load(options.profile or run.profile)
 
 
-def _merged(options: argparse.Namespace) -> RunRecord:
+def _merged(options: argparse.Namespace, folder: Path) -> RunRecord:
     """The shards below a folder as one run, which is written to the reports."""
-    if options.merge.resolve() in (options.reports.resolve(), *options.reports.resolve().parents):
-        raise InvalidInput(f"{options.merge}: the merged run is written to {options.reports}: keep shards elsewhere")
-    shards = {str(path): load_run(path) for path in sorted(options.merge.rglob(NAME))}
-    if not shards:
-        raise InvalidInput(f"{options.merge}: no {NAME} below it: a shard is the folder that a run wrote")
-    run = merge(shards, _located(options, next(iter(shards.values()))).profile)
-    code, reasons = outcome(run.verdicts)
-    options.reports.mkdir(parents=True, exist_ok=True)
-    save_run(run, options.reports)
-    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
-    save_verdict(VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=run.partial), options.reports)
-    return run
+    shards = read_shards(folder, options.reports)
+    located = _located(options, next(iter(shards.values())))
+    return merge_shards(shards, located.profile, options.reports, options.build)
 
 
 def _origin(run: RunRecord) -> Origin:

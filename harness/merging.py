@@ -1,22 +1,25 @@
 """Shards of a run, measured apart, as one run; what is incomplete or contradicts itself is refused. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import InvalidInput
 from harness.judge import Evidence, loss_verdict
+from harness.merged_ladder import merged_ladder
 from harness.paired import LEVEL, adjusted
 from harness.profile import Profile
 from harness.record import RunRecord, VariantRecord, Verdict
 
-_ALIKE = ("profile", "profile_hash", "lane", "corpus", "probe", "training")
+_ALIKE = ("profile", "profile_hash", "lane")
+_STAGES = ("corpus", "probe", "training")  # made once, by whoever came first
 _OF_A_RUN = frozenset({"disk_free_gb"})
 
 
 def merge(shards: Mapping[str, RunRecord], profile: Profile) -> RunRecord:
     """One run of all shards; the variant that timings are compared with may be in each of them.
 
-    Holm's correction of ``accuracy vs adapter`` is made anew, over the variants of all shards.
+    Holm's correction of ``accuracy vs adapter`` is made anew, over the variants of all shards, and so is the answer to
+    which width is the smallest safe one.
 
     Args:
         shards: records by the name of their file.
@@ -32,6 +35,7 @@ def merge(shards: Mapping[str, RunRecord], profile: Profile) -> RunRecord:
     variants = _variants(shards, profile)
     artefacts = _joined("artefact", {name: run.artefacts for name, run in shards.items()})
     first = next(iter(shards.values()))
+    verdicts = _verdicts(shards, profile)
     return first.model_copy(
         update={
             "started": min(run.started for run in shards.values()),
@@ -39,9 +43,20 @@ def merge(shards: Mapping[str, RunRecord], profile: Profile) -> RunRecord:
             "partial": False,
             "artefacts": artefacts,
             "variants": variants,
-            "verdicts": _verdicts(shards, profile),
+            "verdicts": verdicts,
+            "survival": merged_ladder(shards, verdicts),
+            "failures": tuple(dict.fromkeys(test for run in shards.values() for test in run.failures)),
         }
     )
+
+
+def merged_benchmarks(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What pytest-benchmark wrote in every shard as one file; of a benchmark in several, the first shard's timings."""
+    timed = [part for part in parts if part["benchmarks"]] or list(parts)
+    named: dict[str, Any] = {}
+    for found in (one for part in timed for one in part["benchmarks"]):
+        named.setdefault(found["fullname"], found)
+    return {**timed[0], "benchmarks": list(named.values())}
 
 
 def _alike(shards: Mapping[str, RunRecord]) -> None:
@@ -49,7 +64,14 @@ def _alike(shards: Mapping[str, RunRecord]) -> None:
     for name, run in others:
         for part in _ALIKE:
             if getattr(run, part) != getattr(reference, part):
-                raise InvalidInput(f"{name}: {part} is not that of {first}. Shards are of one run: measure it again.")
+                here, there = getattr(run, part), getattr(reference, part)
+                raise InvalidInput(f"{name}: {part} is {here}, {there} in {first}. Shards are of one run and machine.")
+        for part in _STAGES:
+            if getattr(run, part) != getattr(reference, part):
+                raise InvalidInput(
+                    f"{name}: {part} was done apart from that of {first}. Build it once, and let every shard take it "
+                    "from one store (--build)."
+                )
         here, there = (one.environment.model_dump(exclude=set(_OF_A_RUN)) for one in (reference, run))
         for part, value in here.items():
             if there[part] != value:

@@ -257,7 +257,11 @@ class CorpusRecord(Frozen):
 
 
 class RunRecord(Frozen):
-    """One run of Phase 8. ``survival`` is None where the profile scores no ladder, and in runs before there was one."""
+    """One run of Phase 8.
+
+    ``survival`` is None where the profile scores no ladder, and in runs before there was one. ``failures`` are tests
+    that failed without a verdict that says why: an error while timing, for instance.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     profile: str
@@ -275,6 +279,7 @@ class RunRecord(Frozen):
     variants: tuple[VariantRecord, ...]
     verdicts: tuple[Verdict, ...]
     survival: LadderRecord | None = None
+    failures: tuple[str, ...] = ()
 
 
 class VerdictFile(Frozen):

@@ -1,10 +1,11 @@
-"""``run.json``: reading, writing, and its JSON schema.
+"""``run.json`` and the folder it lies in: reading, writing, and its JSON schema.
 
 ``python -m harness.runfile > docs/run.schema.json`` writes the schema anew.
 """
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from harness.atomic import write_text
 from harness.errors import InvalidInput
 from harness.record import SCHEMA_VERSION, RunRecord, VerdictFile
 
-_WRITTEN = ("run.json", "verdict.json", "report.md", "report.html", "junit.xml", "benchmark.json")
+BENCHMARKS = "benchmark.json"
+_WRITTEN = ("run.json", "verdict.json", "report.md", "report.html", "junit.xml", BENCHMARKS)
 REPORTS = frozenset({*_WRITTEN, "gate.json", "gate.md"})
 NAME = "run.json"
 VERDICT = "verdict.json"
+# A report, or what is left of one that was being written when its process was killed.
+_REPORT = "|".join(rf"{re.escape(name)}|\.{re.escape(name)}\.\d+" for name in sorted(REPORTS))
 
 
 def load_run(path: Path) -> RunRecord:
@@ -81,6 +85,25 @@ def load_verdict(folder: Path) -> VerdictFile:
         return VerdictFile.model_validate(read_json(file))
     except ValidationError as error:
         raise InvalidInput(_explain(file, error)) from error
+
+
+def clear_reports(reports: Path) -> None:
+    """An empty folder for reports: those of an earlier run go, whatever else lies there is not ours to delete.
+
+    Raises:
+        InvalidInput: a file in the folder's place, or something else in it.
+    """
+    if reports.exists() and not reports.is_dir():
+        raise InvalidInput(f"--reports {reports} is a file. Name a folder")
+    reports.mkdir(parents=True, exist_ok=True)
+    found = {path.name: path for path in reports.iterdir()}
+    if others := sorted(name for name in found if not re.fullmatch(_REPORT, name)):
+        raise InvalidInput(
+            f"--reports {reports}: there is something else than reports in it: {', '.join(others[:3])}. "
+            "Name an empty folder or one of an earlier run"
+        )
+    for path in found.values():
+        path.unlink()
 
 
 def schema() -> dict[str, Any]:

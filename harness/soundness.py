@@ -40,6 +40,7 @@ def soundness(run: RunRecord, profile: Profile, profile_hash: str, commit: str |
         *_contradictions(run),
         *_incomplete(run, profile),
         *_own_gates(run),
+        *_failures(run),
     ]
 
 
@@ -148,3 +149,10 @@ def _own_gates(run: RunRecord) -> Iterator[Finding]:
             unit=verdict.unit,
             names=verdict.failures,
         )
+
+
+def _failures(run: RunRecord) -> Iterator[Finding]:
+    """Tests that ended without a verdict, as where timing raised an error: the run had failed."""
+    if run.failures:
+        told = ", ".join(run.failures[:5]) + (f" and {len(run.failures) - 5} more" if len(run.failures) > 5 else "")
+        yield Finding(check="tests", subject=RUN, outcome="missing", detail=f"failed: {told}", names=run.failures)

@@ -9,9 +9,9 @@ import pytest
 
 from harness import external
 from harness.cli import main
-from harness.commands import clear_reports
 from harness.errors import InvalidInput
 from harness.profile import ROOT
+from harness.runfile import clear_reports
 from suites.unit.profiles import READY, smollm2, write_profile
 
 FILES = """

@@ -1,0 +1,59 @@
+"""Shards on disk: read, joined, and written as the reports of one run, which the history keeps like any other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import history
+from harness.atomic import write_text
+from harness.errors import InvalidInput
+from harness.history_file import read_benchmarks
+from harness.merging import merge, merged_benchmarks
+from harness.profile import Profile
+from harness.record import RunRecord, VerdictFile
+from harness.runfile import BENCHMARKS, NAME, clear_reports, load_run, save_run, save_verdict
+from harness.store import HISTORY
+from harness.verdicts import outcome
+
+
+def read_shards(folder: Path, reports: Path) -> dict[str, RunRecord]:
+    """The runs below a folder, by the path of their file.
+
+    Raises:
+        InvalidInput: none there, one that cannot be read, or reports that would be written among them.
+    """
+    if folder.resolve() in (reports.resolve(), *reports.resolve().parents):
+        raise InvalidInput(f"{folder}: the merged run is written to {reports}: keep shards elsewhere")
+    shards = {str(path): load_run(path) for path in sorted(folder.rglob(NAME))}
+    if not shards:
+        raise InvalidInput(f"{folder}: no {NAME} below it: a shard is the folder that a run wrote")
+    return shards
+
+
+def merge_shards(shards: Mapping[str, RunRecord], profile: Profile, reports: Path, build: Path) -> RunRecord:
+    """One run of all shards, with its reports written and its place in the history below ``build``.
+
+    Raises:
+        InvalidInput: the shards are no whole run, or ``reports`` holds something else than reports.
+    """
+    from harness.report import write
+
+    run = merge(shards, profile)
+    benchmarks = _benchmarks(list(shards))
+    clear_reports(reports)
+    save_run(run, reports)
+    write(run, reports)
+    if benchmarks["benchmarks"]:
+        write_text(reports / BENCHMARKS, json.dumps(benchmarks, indent=4) + "\n")
+    code, reasons = outcome(run.verdicts)
+    if run.failures and code != 1:
+        code, reasons = 1, tuple(f"{test} failed" for test in run.failures)
+    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
+    save_verdict(VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=run.partial), reports)
+    history.keep(reports, build / HISTORY)
+    return run
+
+
+def _benchmarks(files: Sequence[str]) -> dict[str, Any]:
+    return merged_benchmarks([read_benchmarks(Path(file).parent) for file in files])
