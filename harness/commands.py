@@ -190,6 +190,14 @@ def _made(flow: Flow, steps: Sequence[Step], options: argparse.Namespace) -> int
     return 0
 
 
+def shards(options: argparse.Namespace) -> int:
+    """Print lane, cache key and shards as lines that ``$GITHUB_OUTPUT`` takes; builds nothing."""
+    from harness.sharding import outputs
+
+    print(outputs(_flow(options)))
+    return 0
+
+
 def doctor(_: argparse.Namespace) -> int:
     """Print what MLX runs on."""
     from harness.engine.doctor import report

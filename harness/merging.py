@@ -65,7 +65,10 @@ def _alike(shards: Mapping[str, RunRecord]) -> None:
         for part in _ALIKE:
             if getattr(run, part) != getattr(reference, part):
                 here, there = getattr(run, part), getattr(reference, part)
-                raise InvalidInput(f"{name}: {part} is {here}, {there} in {first}. Shards are of one run and machine.")
+                raise InvalidInput(
+                    f"{name}: {part} is not that of {first}: {here}, there {there}. Shards are of one run, on machines "
+                    "of one kind."
+                )
         for part in _STAGES:
             if getattr(run, part) != getattr(reference, part):
                 raise InvalidInput(

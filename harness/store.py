@@ -29,6 +29,7 @@ from harness.machine import GB, disk_free_gb
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 HISTORY = "history"  # of runs, beside the artefacts
+_NO_STAGES = frozenset({HISTORY, "against", "plots"})  # what other commands keep below build/
 
 
 class FileEntry(Frozen):
@@ -210,8 +211,8 @@ class Store:
         os.replace(partial, final)
 
     def artefacts(self) -> Iterator[Path]:
-        """Every folder that stands where an artefact should, finished or not; the history of runs is none."""
-        stages = (path for path in self.root.glob("[!.]*") if path.is_dir() and path.name != HISTORY)
+        """Every folder that stands where an artefact should, finished or not; runs, their pages and worktrees are none."""
+        stages = (path for path in self.root.glob("[!.]*") if path.is_dir() and path.name not in _NO_STAGES)
         for stage in sorted(stages):
             yield from sorted(path for path in stage.iterdir() if path.is_dir())
 

@@ -184,6 +184,7 @@ ORDER = [
     "harness.against",
     "harness.gate_latency",
     "harness.gate_stage",
+    "harness.sharding",
     "harness.commands",
     "harness.cli",
     "harness.__main__",
