@@ -211,7 +211,7 @@ class Store:
         os.replace(partial, final)
 
     def artefacts(self) -> Iterator[Path]:
-        """Every folder that stands where an artefact should, finished or not; runs, their pages and worktrees are none."""
+        """Every folder that stands where an artefact should, finished or not; runs and worktrees are none."""
         stages = (path for path in self.root.glob("[!.]*") if path.is_dir() and path.name not in _NO_STAGES)
         for stage in sorted(stages):
             yield from sorted(path for path in stage.iterdir() if path.is_dir())
