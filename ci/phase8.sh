@@ -31,7 +31,7 @@ session() {
 }
 
 plan() {
-    [ -n "${lines:-}" ] || lines=$(session -s shards -- --profile "$profile" --build "$build")
+    [ -n "${lines:-}" ] || lines=$(session -s shards -- --profile "$profile" --build "$build" | grep -E '^[a-z]+=')
 }
 
 value() { # NAME: what the plan says of it

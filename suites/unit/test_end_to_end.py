@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import history, history_file
+from harness.cli import main
 from harness.flow import Flow
 from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
@@ -106,12 +108,68 @@ def test_lora_reaches_attention_router_and_experts(record: RunRecord) -> None:
     assert {"self_attn.q_proj", "mlp.gate", "mlp.switch_mlp.up_proj"} <= set(record.training.modules)
 
 
-def test_a_second_run_builds_nothing(build: Path, reports: Path, tmp_path: Path) -> None:
-    """Every artefact is found by the hash of its inputs."""
-    ran = harness("run", "--profile", "pocket", "--build", build, "--reports", tmp_path, "--variant", "fused-5bit")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "building" not in ran.stderr
-    assert load_run(tmp_path).partial
+@pytest.fixture(scope="module")
+def two_widths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``pocket`` with two of its widths, and little to time."""
+    text = (PROFILES / "pocket.toml").read_text(encoding="utf-8")
+    changes = {
+        "widths = [4, 5, 6, 8]": "widths = [5, 8]",
+        "control_widths = [2, 3]": "control_widths = []\ncompare_recipes = false",
+        'fused-6bit = "production"\n': "",
+        'fused-4bit = "candidate"\n': "",
+        "rounds = 20": "rounds = 2",
+        "max_decode_ratio = 3.0": "max_decode_ratio = 100.0",
+    }
+    for old, new in changes.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path = tmp_path_factory.mktemp("two") / "two.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shards(build: Path, reports: Path, two_widths: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two real shards that share the store, the base in both."""
+    folder = tmp_path_factory.mktemp("shards")
+    for name, variants in (("first", ("base", "adapter", "fused-8bit")), ("second", ("base", "fused-5bit"))):
+        asked = [argument for variant in variants for argument in ("--variant", variant)]
+        ran = harness("run", "--profile", two_widths, "--build", build, "--reports", folder / name, *asked)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "building" not in ran.stderr
+    return folder
+
+
+def test_a_second_run_builds_nothing(shards: Path) -> None:
+    """Every artefact was found by the hash of its inputs, and a part of a run says that it is one."""
+    assert all(load_run(folder).partial for folder in shards.iterdir())
+
+
+def test_shards_are_joined_to_what_one_run_finds(
+    record: RunRecord, shards: Path, two_widths: Path, tmp_path: Path
+) -> None:
+    """Ladder, folder checks and verdicts are those of the whole run; a merged run can be a baseline like any other."""
+    given = ["--profile", str(two_widths), "--build", str(tmp_path / "build"), "--history", str(tmp_path / "history")]
+    given += ["--reports", str(tmp_path / "r"), "--commit", record.environment.commit or "0" * 40]
+    assert main(["gate", "--merge", str(shards), *given]) == 2  # no baseline yet; the run is joined all the same
+    joined = load_run(tmp_path / "r")
+    assert not joined.partial
+    assert joined.survival is not None
+    assert record.survival is not None
+    assert joined.survival.answer is not None
+    assert (joined.survival.answer.smallest, joined.survival.answer.notes) == (5, ())
+    for part in ("rungs", "checks", "diagnoses"):
+        names = {one.variant for one in getattr(joined.survival, part)}
+        whole = [one for one in getattr(record.survival, part) if one.variant in names]
+        assert list(getattr(joined.survival, part)) == whole
+    timed = json.loads((tmp_path / "r" / "benchmark.json").read_text(encoding="utf-8"))["benchmarks"]
+    assert len(timed) == len({one["fullname"] for one in timed}) == 4 * len(joined.variants)
+    accepted = history.accept(
+        str(tmp_path / "r"), "joined", tmp_path / "build", tmp_path / "history", ["dirty", "failed", "inconclusive"]
+    )
+    assert main(["gate", "--merge", str(shards), *given]) == (0 if joined.environment.dirty is False else 2)
+    assert len(history_file.read(accepted).benchmarks["benchmarks"]) == len(timed)
+    assert len(list((tmp_path / "build" / "history").glob("*/*.json"))) == 1
 
 
 def test_every_artefact_is_sound(build: Path, reports: Path) -> None:

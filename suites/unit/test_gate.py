@@ -347,3 +347,11 @@ def test_thousands_of_findings_are_cut_and_counted() -> None:
     text = gate_markdown(gate_report(found))
     assert len(text) < LIMIT
     assert "more findings; gate.json has all of them" in text
+
+
+def test_a_test_that_failed_without_a_verdict_fails_the_gate() -> None:
+    """An error while timing: the run itself had ended with 1."""
+    report = judged(whole_run(failures=("suites/phase8/test_latency.py::test_load[base]",)))
+    assert report.exit_code == 1
+    assert ("missing", "run", "tests") in bad(report)
+    assert "test_load[base]" in report.reasons[0]
