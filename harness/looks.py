@@ -30,7 +30,7 @@ def looks(pairs: Mapping[str, Pair], work: BlockWork, say: Say) -> list[BlockedL
     why: dict[str, str] = {}
     verdicts: dict[Key, Judged] = {}
     for look in range(LOOKS):
-        asked = [name for name in pairs if name not in why and (not look or _open(name, verdicts))]
+        asked = [name for name in pairs if name not in why and (not look or _open(name, verdicts, blocks[name]))]
         for number, name in enumerate(asked):
             say(f"look {look + 1} of at most {LOOKS}: {name}, {number + 1} of {len(asked)}, {work.blocks} blocks")
             try:
@@ -44,15 +44,19 @@ def looks(pairs: Mapping[str, Pair], work: BlockWork, say: Say) -> list[BlockedL
 
 
 def taken(run: Opened, count: int) -> list[Block]:
-    """Blocks until ``count`` of them count, at most twice as many."""
+    """Blocks until ``count`` of them count, at most twice as many, and none more where so many were all disturbed."""
     found: list[Block] = []
-    while len(found) < _MORE * count and sum(not block.dropped for block in found) < count:
+    kept = 0
+    while kept < count and len(found) < (_MORE * count if kept or len(found) < count else count):
         found.append(run.block())
+        kept += not found[-1].dropped
     return found
 
 
-def _open(name: str, verdicts: Mapping[Key, Judged]) -> bool:
-    """Whether a variant is still undecided: nothing of it has regressed, and not all of it is fine."""
+def _open(name: str, verdicts: Mapping[Key, Judged], blocks: Sequence[Block]) -> bool:
+    """Whether a variant is worth a second look: undecided, on a machine that gave at least one quiet block."""
+    if all(block.dropped for block in blocks):
+        return False
     own = {judged.outcome for (variant, _), judged in verdicts.items() if variant == name}
     return "regressed" not in own and own != {"fine"}
 

@@ -138,10 +138,20 @@ def test_nothing_timed_is_no_verdict(measured: dict[str, Any]) -> None:
 
 
 def test_blocks_are_taken_until_enough_count() -> None:
-    """At most twice as many."""
+    """None more than that where all were disturbed."""
 
     class Never:
         def block(self) -> Block:
             return block({"load_s": 1.0}, "disturbed")
 
-    assert len(taken(Never(), 8)) == 16
+    assert len(taken(Never(), 8)) == 8
+
+
+def test_a_machine_without_one_quiet_block_is_not_looked_at_twice(measured: dict[str, Any]) -> None:
+    """It is said after the first look, not after both."""
+    measured["disturbed"] = lambda number: True
+    measured["ratios"] = {"v": near(1.0, 0.001)}
+    finding = latency_finding(timed("v", measured)["v"], blocks=True)
+    assert measured["asked"] == ["v"]
+    assert finding.outcome == "inconclusive"
+    assert finding.detail.startswith("0 of 8 blocks count")
