@@ -61,7 +61,9 @@ def compare_with_baseline(
     blocked = {one.variant: one for one in timed.blocked} if timed else {}
     for one in both:
         if one.name in blocked:
-            found.append(latency_finding(blocked[one.name], one.blocks))
+            finding = latency_finding(blocked[one.name], one.blocks)
+            free = finding.outcome == "inconclusive" and not profile.gate.inconclusive_blocks
+            found.append(finding.model_copy(update={"blocks": False}) if free else finding)
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))

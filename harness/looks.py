@@ -47,7 +47,7 @@ def taken(run: Opened, count: int) -> list[Block]:
     """Blocks until ``count`` of them count, at most twice as many, and none more where so many were all disturbed."""
     found: list[Block] = []
     kept = 0
-    while kept < count and len(found) < (_MORE * count if kept or len(found) < count else count):
+    while kept < count and len(found) < (_MORE * count if kept else count):
         found.append(run.block())
         kept += not found[-1].dropped
     return found
