@@ -9,11 +9,11 @@ import pytest
 
 from harness.cases import canonical_cases, held_out_cases, probe_cases, read_tools, system_message
 from harness.errors import InvalidInput
-from harness.formats import Call, Tools, render_call
+from harness.formats import Call, render_call
 from harness.profile import load
 from suites.unit.profiles import located, prompting
+from suites.unit.shipped_tools import TOOLS
 
-TOOLS: Tools = read_tools(load("pocket"))
 CALL = render_call(Call(name="read_file", arguments={"path": "a.py"}), "fenced")
 QUERY = '{"id": "a", "query": "Where?", "label": "tool"}'
 
@@ -228,3 +228,8 @@ def test_the_system_message_describes_the_tools() -> None:
     (message,) = system_message(prompting(system="Tools:\n{tools}"), TOOLS)
     assert "read_file(path, start?, end?)" in message["content"]
     assert system_message(prompting(), TOOLS) == []
+
+
+def test_the_shipped_tools_are_what_a_profile_is_given() -> None:
+    """Judged on the way."""
+    assert read_tools(load("pocket")) == TOOLS

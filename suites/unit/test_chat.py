@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from harness.cases import Case, read_tools, system_message
+from harness.cases import Case, system_message
 from harness.errors import InvalidInput
 from harness.formats import Call, Tools, parse_reply, render_call
-from harness.profile import Format, Prompting, load
+from harness.profile import Format, Prompting
 from suites.unit.profiles import prompting
+from suites.unit.shipped_tools import TOOLS
 from suites.unit.templates import HERMES, QWEN3_CODER
 
 if TYPE_CHECKING:
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
-TOOLS: Tools = read_tools(load("pocket"))
 SYSTEM = "You help with Python. Tools:\n{tools}"
 FORMATS: tuple[Format, ...] = get_args(Format)
 CALL = Call(name="read_file", arguments={"path": "a b/ü.py", "start": 3})

@@ -4,14 +4,14 @@ from typing import get_args
 
 import pytest
 
-from harness.cases import read_tools, system_message
+from harness.cases import system_message
 from harness.conversation import calls_as_structure, calls_as_text, without_description
 from harness.errors import InvalidInput
 from harness.formats import Call, render_call
-from harness.profile import Format, load
+from harness.profile import Format
 from suites.unit.profiles import prompting
+from suites.unit.shipped_tools import TOOLS
 
-TOOLS = read_tools(load("pocket"))
 CALL, OTHER = (Call(name="read_file", arguments={"path": path}) for path in ("a.py", "b.py"))
 USER = {"role": "user", "content": "Hi"}
 

@@ -4,15 +4,15 @@ from typing import get_args
 
 import pytest
 
-from harness.cases import Case, canonical_cases, read_tools
+from harness.cases import Case, canonical_cases
 from harness.formats import Tools
 from harness.judge import Evidence, control
 from harness.profile import Budgets, Format, load
 from harness.record import Finish, Reply
 from harness.replies import SYNTHETIC_CONTROLS, read_reply, synthetic_replies
 from suites.unit.profiles import prompting
+from suites.unit.shipped_tools import TOOLS
 
-TOOLS = read_tools(load("pocket"))
 CASES = canonical_cases(load("pocket"), TOOLS)
 CALL = '```json\n{"name": "read_file", "arguments": {"path": "a.py"}}\n```'
 

@@ -1,0 +1,8 @@
+"""The tool schemas that the harness ships, read without judging them: `test_cases.py` does that once."""
+
+import json
+
+from harness.formats import Tools
+from harness.profile import ROOT
+
+TOOLS: Tools = json.loads((ROOT / "data" / "cases" / "tools.json").read_text(encoding="utf-8"))
