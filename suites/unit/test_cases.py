@@ -14,7 +14,7 @@ from harness.profile import load
 from suites.unit.profiles import located, prompting
 from suites.unit.shipped_tools import TOOLS
 
-CALL = render_call(Call(name="read_file", arguments={"path": "a.py"}), "fenced")
+CALL = '```json\n{"name": "read_file", "arguments": {"path": "a.py"}}\n```'
 QUERY = '{"id": "a", "query": "Where?", "label": "tool"}'
 
 
@@ -233,3 +233,8 @@ def test_the_system_message_describes_the_tools() -> None:
 def test_the_shipped_tools_are_what_a_profile_is_given() -> None:
     """Judged on the way."""
     assert read_tools(load("pocket")) == TOOLS
+
+
+def test_the_call_of_these_tests_is_written_as_a_model_writes_it() -> None:
+    """Spelt out above, so that nothing is rendered when tests are collected."""
+    assert render_call(Call(name="read_file", arguments={"path": "a.py"}), "fenced") == CALL

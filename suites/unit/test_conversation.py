@@ -32,18 +32,21 @@ def test_calls_go_from_text_to_data_and_back(style: Format) -> None:
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("role", "text"),
     [
-        said("It is a class."),
-        said(""),
-        said(f"{render_call(CALL, 'hermes')}\nThat should do."),
-        said(f"{render_call(CALL, 'hermes')}\nand\n{render_call(OTHER, 'hermes')}"),
-        said("<tool_call>broken"),
-        {"role": "user", "content": render_call(CALL, "hermes")},
+        ("assistant", "It is a class."),
+        ("assistant", ""),
+        ("assistant", "CALL\nThat should do."),
+        ("assistant", "CALL\nand\nOTHER"),
+        ("assistant", "<tool_call>broken"),
+        ("user", "CALL"),
     ],
 )
-def test_text_that_data_could_not_hold_stays_text(message: dict) -> None:
+def test_text_that_data_could_not_hold_stays_text(role: str, text: str) -> None:
     """Nothing that was said is lost."""
+    for name, call in (("CALL", CALL), ("OTHER", OTHER)):
+        text = text.replace(name, render_call(call, "hermes"))
+    message = {"role": role, "content": text}
     assert calls_as_structure(message, "hermes", TOOLS) == message
 
 
