@@ -37,9 +37,15 @@ def result(text: str = "a.py:1:x", **more: str) -> dict[str, Any]:
     return {"role": "tool", "content": text, **more}
 
 
+HERMES = '<tool_call>\n{"name": "read_file", "arguments": {"path": "a.py"}}\n</tool_call>'
+
+
 def called(style: Format = "fenced", name: str = "read_file", **arguments: Any) -> dict[str, Any]:
-    """A call as text."""
-    return said(render_call(Call(name=name, arguments=arguments or {"path": "a.py"}), style))
+    """A call as text; the common format is spelt out, so that nothing is rendered when tests are collected."""
+    given = arguments or {"path": "a.py"}
+    if style != "fenced":
+        return said(render_call(Call(name=name, arguments=given), style))
+    return said(f"```json\n{json.dumps({'name': name, 'arguments': given})}\n```")
 
 
 def structured(arguments: Any, name: str = "read_file", **more: Any) -> dict[str, Any]:
@@ -195,7 +201,7 @@ BROKEN: dict[str, tuple[list[Any], list[tuple[int | None, str, str, str]]]] = {
             row(user("Drop f"), structured({}, name="drop"), result(), said("Done.")),
             row(user("Read g"), {"role": "assistant", "tool_calls": ["read"]}, result(), said("Done.")),
             row(user("Read h"), structured({"path": "h"}, id="two"), result(tool_call_id="three"), said("Done.")),
-            row(user("Read i"), called("hermes"), result(), said("Done.")),
+            row(user("Read i"), said(HERMES), result(), said("Done.")),
             row(user("Show JSON"), said('```json\n{"a": 1}\n```')),
             row(user("What is j?"), said("A letter.")),
         ],
