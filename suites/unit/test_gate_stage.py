@@ -145,16 +145,16 @@ def test_without_results_phase_8_is_run_and_then_judged(
     """By the same rules; the run is replaced here by one that was measured before."""
     from harness import commands
 
-    def run(options) -> int:
+    def run_phase8(options) -> int:
         assert (options.profile, options.variant, options.plan) == ("pocket", [], False)
         saved(options.reports, with_variant(whole_run(), PRODUCTION, size_bytes=2_000_000))
         return 0
 
-    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "run_phase8", run_phase8)
     given = arguments(tmp_path, "--profile", "pocket")[:-2]
     assert main(given) == 1
     assert written(tmp_path)["reasons"][0].startswith(f"{PRODUCTION}: size")
-    monkeypatch.setattr(commands, "run", lambda options: 1)
+    monkeypatch.setattr(commands, "run_phase8", lambda options: 1)
     for file in (tmp_path / "out").iterdir():
         file.unlink()
     assert main(given) == 1
