@@ -52,11 +52,8 @@ def _cut(text: str) -> str:
     """The text, or as many of its lines as are surely short enough to post, and how many are not there."""
     if len(text) < LIMIT:
         return text
-    lines = text.splitlines()
-    kept = _fitting(lines, LIMIT - 200)
-    if sum(line.startswith("```") for line in kept) % 2:  # a fence that was cut open would swallow what follows
-        kept.insert(-1, "```")
-    return "\n".join([*kept[:-1], "", kept[-1].replace(" more;", " more lines were cut;")]) + "\n"
+    *kept, rest = _fitting(text.splitlines(), LIMIT - 200)
+    return "\n".join([*kept, "", rest.replace("more;", "more lines, cut to fit;")]) + "\n"
 
 
 def _title(record: RunRecord) -> list[str]:
