@@ -34,13 +34,14 @@ class ShownFinding(NamedTuple):
 
 
 class GateView(NamedTuple):
-    """The outcome in a line, why, and the findings: those against the run worst first, then the fine ones."""
+    """The outcome in a line, why, and the findings: against the run with the worst first, not judged, fine."""
 
     report: GateReport
     title: str
     reasons: tuple[str, ...]
     counts: str
     against: tuple[ShownFinding, ...]
+    unjudged: tuple[ShownFinding, ...]
     fine: tuple[ShownFinding, ...]
 
 
@@ -56,7 +57,8 @@ def gate_view(report: GateReport) -> GateView:
         title=TITLES[report.outcome],
         reasons=reasons,
         counts="; ".join(f"{count} {name}" for name, count in counted.items() if count) or "No finding",
-        against=tuple(one for one in shown if one.finding.outcome != "fine"),
+        against=tuple(one for one in shown if one.finding.outcome not in ("not judged", "fine")),
+        unjudged=tuple(one for one in shown if one.finding.outcome == "not judged"),
         fine=tuple(one for one in shown if one.finding.outcome == "fine"),
     )
 
@@ -82,7 +84,8 @@ def _shown(one: Finding) -> ShownFinding:
 
 def _difference(text: str) -> tuple[Line, ...]:
     lines = text.splitlines()
-    found = [Line(_KINDS.get(line[:1], "same"), line) for line in lines[:_LINES]]
+    head, body = lines[:2], lines[2:_LINES]  # a diff begins with the names of both sides
+    found = [Line("place", line) for line in head] + [Line(_KINDS.get(line[:1], "same"), line) for line in body]
     if (rest := len(lines) - _LINES) > 0:
         found.append(Line("place", f"… and {rest:,} more lines; gate.json has all of them"))
     return tuple(found)

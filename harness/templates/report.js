@@ -67,8 +67,9 @@
   };
 
   const showGroups = (wanted) => {
-    const asked = wanted.reply || wanted.suite || wanted.text;
     for (const group of all("details.group")) {
+      const ofGate = Boolean(group.querySelector("[data-item=finding]"));
+      const asked = wanted.text || (ofGate ? wanted.status : wanted.reply || wanted.suite);
       const left = all("[data-item]", group).filter((item) => !item.hidden).length;
       group.hidden = left === 0;
       group.querySelector(".match").textContent = asked ? `${left} shown` : "";

@@ -143,7 +143,7 @@ def hostile_gate() -> GateReport:
 
 
 def _finding(outcome: Outcome) -> Finding:
-    names, diff = (HOSTILE, LONG), f"+{HOSTILE}"
+    names, diff = (HOSTILE, LONG), f"--- baseline\n+++ run\n+{HOSTILE}"
     return Finding(check=HOSTILE, subject=HOSTILE, outcome=outcome, detail=HOSTILE, names=names, difference=diff)
 
 
