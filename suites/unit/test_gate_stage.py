@@ -13,6 +13,7 @@ from harness.cli import main
 from harness.profile import ROOT
 from harness.record import RunRecord, VerdictFile
 from harness.runfile import save_run, save_verdict
+from harness.svg import Chart
 from suites.unit import records
 from suites.unit.gates import COMMIT, LANE, PRODUCTION, losing, whole_run, with_variant
 
@@ -23,6 +24,13 @@ def saved(folder: Path, run: RunRecord) -> Path:
     save_run(run, folder)
     save_verdict(VerdictFile(exit_code=0, outcome="pass", reasons=(), partial=False), folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written without their charts, which take a second each time and are drawn in other tests."""
+    monkeypatch.setattr("harness.page.charts", lambda rows: ())
+    monkeypatch.setattr("harness.page.training_chart", lambda training: Chart("loss", "", ""))
 
 
 @pytest.fixture
