@@ -82,7 +82,8 @@
 
   const countVerdicts = (wanted) => {
     const cells = matrix ? all("td[data-status]", matrix) : [];
-    return { left: cells.filter((cell) => found(cell, wanted)).length, of: cells.length };
+    const left = cells.filter((cell) => matches(cell.parentElement, wanted, ["variant"]) && found(cell, wanted));
+    return { left: left.length, of: cells.length };
   };
 
   const apply = () => {
