@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+from harness.blocks_plot import blocks_plots
 from harness.finding import OUTCOMES, Finding, Flip, GateReport
 from harness.gate_text import TITLES
+from harness.svg import Chart
 from harness.templating import html_template
 
 _REASONS, _NAMES, _FLIPS, _LINES = 6, 400, 200, 600
@@ -34,7 +36,7 @@ class ShownFinding(NamedTuple):
 
 
 class GateView(NamedTuple):
-    """The outcome in a line, why, and the findings: against the run with the worst first, not judged, fine."""
+    """The outcome in a line, why, the findings (against the run worst first, not judged, fine), what was timed."""
 
     report: GateReport
     title: str
@@ -43,6 +45,7 @@ class GateView(NamedTuple):
     against: tuple[ShownFinding, ...]
     unjudged: tuple[ShownFinding, ...]
     fine: tuple[ShownFinding, ...]
+    latency: tuple[Chart, ...]
 
 
 def gate_view(report: GateReport) -> GateView:
@@ -60,6 +63,7 @@ def gate_view(report: GateReport) -> GateView:
         against=tuple(one for one in shown if one.finding.outcome not in ("not judged", "fine")),
         unjudged=tuple(one for one in shown if one.finding.outcome == "not judged"),
         fine=tuple(one for one in shown if one.finding.outcome == "fine"),
+        latency=tuple(blocks_plots(report.latency)),
     )
 
 

@@ -19,12 +19,13 @@ from harness.visible import one_line
 _WIDE, _ROW, _BAND, _SIDE, _FOOT = 360, 42, 20, 8, 34
 _MOST_DOTS = 400
 _ENOUGH = 4  # values from which on a middle half says something
-_TITLES = {
+TITLES = {
     "load_s": "Load",
     "ttft_cold_s": "First token, cold",
     "ttft_warm_s": "First token, warm",
     "query_s": "A canonical query",
     "prefill_tokens_per_s": "Prefill",
+    "prefill_s": "Prefill",
     "token_s": "Between two tokens",
     "decode_tokens_per_s": "Decode",
     "fixed_work_s": "A round of fixed work",
@@ -57,7 +58,7 @@ def _plot(name: str, variants: Sequence[VariantRecord], shades: dict[str, str]) 
     unit = next(iter(units))
     strips = [Strip(v, s.values, shades[v]) for v, s in found.items() if s.unit == unit]
     drawn = {strip.variant for strip in strips}
-    title = f"{_TITLES.get(name, one_line(name, 60))}, {one_line(unit, 20)}"
+    title = f"{TITLES.get(name, one_line(name, 60))}, {one_line(unit, 20)}"
     return Chart(title, _svg(title, strips), _caption(unit, found, [v.name for v in variants if v.name not in drawn]))
 
 

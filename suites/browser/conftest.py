@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from suites.browser.pages import write_pages
-
 collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]  # `pytest` alone; the session then fails
 
 THEMES = ("light", "dark")
@@ -48,6 +46,8 @@ def browser(chromium: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages that are looked at, by name."""
+    from suites.browser.pages import write_pages  # all of the harness that draws: not for those who only collect
+
     return write_pages(tmp_path_factory.mktemp("pages"))
 
 

@@ -10,7 +10,7 @@ from harness.history_file import Summary, summarise
 from harness.record import Reply, RunRecord, VerdictFile
 from harness.report import html
 from harness.summary import DECODE
-from suites.unit.gates import COMMIT, PRODUCTION, PROFILE, losing, whole_run, with_replies
+from suites.unit.gates import COMMIT, PRODUCTION, PROFILE, losing, timed, whole_run, with_replies
 from suites.unit.ladders import answer, diagnosis, ladder, rung
 from suites.unit.records import canonical, held_out, loss, probes, record, reply, samples, training, variant, verdict
 
@@ -98,7 +98,7 @@ def regression() -> GateReport:
     """What the merge gate says of it."""
     judged = regressed()
     origin = Origin(lane=judged.lane, profile=judged.profile, started=judged.started, commit=COMMIT)
-    return gate_report(compare_with_baseline(judged, whole_run(), PROFILE), origin, None, "the first")
+    return gate_report(compare_with_baseline(judged, whole_run(), PROFILE), origin, None, "the first", (timed(),))
 
 
 def hostile_run() -> RunRecord:

@@ -169,6 +169,7 @@ ORDER = [
     "harness.history_plot",
     "harness.latency_plot",
     "harness.size_chart",
+    "harness.blocks_plot",
     "harness.finding",
     "harness.gate_text",
     "harness.gate_page",

@@ -1,8 +1,11 @@
 """The merge gate's report as a page shows it."""
 
+from xml.etree import ElementTree
+
 from harness.finding import Finding, Flip, gate_report
 from harness.gate_page import gate_html, gate_view
 from harness.report import html
+from suites.unit.gates import timed
 from suites.unit.records import record
 
 FLIP = Flip(
@@ -72,3 +75,22 @@ def test_a_run_that_could_not_be_read_has_a_page_of_the_gate_alone() -> None:
     assert "There is no run to show" in text
     assert "<script" not in text
     assert "\u202e" not in text
+
+
+def test_blocks_are_drawn_with_their_bounds_on_both_sides_of_the_limit() -> None:
+    """A row a quantity; what is beyond the limit stands to the right of it."""
+    report = gate_report([finding()], latency=(timed(),))
+    (chart,) = gate_view(report).latency
+    svg = ElementTree.fromstring(chart.svg)
+    x = [float(one.attrib["cx"]) for one in svg.iter("circle")]
+    (limit,) = [float(one.attrib["x"]) for one in svg.iter("text") if one.text == "limit 1.05"]
+    assert x[1] < limit < x[0]
+    assert "Between two tokens: x 1.070 (1.060 to 1.080), 8 blocks, regressed" in chart.svg
+    assert chart.svg in html(record(), gate=report)
+
+
+def test_a_variant_that_could_not_be_timed_says_why() -> None:
+    """No empty plot; its name stays text."""
+    (chart,) = gate_view(gate_report([], latency=(timed("<b>x", quantities=(), why="no room"),))).latency
+    assert (chart.svg, chart.caption) == ("", "no room.")
+    assert "&lt;b&gt;x" in html(record(), gate=gate_report([], latency=(timed("<b>x"),)))
