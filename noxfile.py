@@ -109,7 +109,7 @@ def bfcl(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """Look at the report in a real browser: Chromium on PATH, or the file that the variable CHROMIUM names."""
-    python, stamp = prepare(session), BROWSER / "installed"
+    python, stamp = prepare(session, models=False), BROWSER / "installed"
     pins = (ROOT / "constraints.txt").read_text()
     wanted = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "browser")
     if not stamp.exists() or stamp.read_text() != repr((wanted, pins)):

@@ -97,6 +97,7 @@ def runs_until(record: RunRecord, roots: Sequence[Path], most: int = 200) -> Lan
         if run.lane == record.lane and _moment(run) < _moment(record) and (run.accepted or same not in kept):
             kept[same] = run
     code, reasons = outcome(record.verdicts)
+    code = 1 if record.failures else code
     result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
     verdict = VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=record.partial)
     runs = (*sorted(kept.values(), key=_moment), summarise(record, verdict))
