@@ -13,6 +13,7 @@ ENVIRONMENT = ROOT / ".nox" / "shared"
 JUDGING = ROOT / ".nox" / "judging"
 MODELS = ("mlx", "tokenizers", "huggingface-hub")  # what judging results needs no library of
 BFCL = ROOT / ".nox" / "bfcl"
+BROWSER = ROOT / ".nox" / "browser"
 WIDTHS = [2, 3, 4, 5, 6, 8]
 
 nox.options.sessions = ["tests"]
@@ -103,6 +104,22 @@ def bfcl(session: nox.Session) -> None:
         session.run(*pip, wanted, external=True)
         stamp.write_text(wanted)
     harness(session, "bfcl", "--data", str(BFCL))
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the report in a real browser: Chromium on PATH, or the file that the variable CHROMIUM names."""
+    python, stamp = prepare(session, models=False), BROWSER / "installed"
+    pins = (ROOT / "constraints.txt").read_text()
+    wanted = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "browser")
+    if not stamp.exists() or stamp.read_text() != repr((wanted, pins)):
+        session.log("getting Playwright without its browsers: 50 MB, once")
+        shutil.rmtree(BROWSER, ignore_errors=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-c", "constraints.txt"]
+        session.run(*pip, "--target", str(BROWSER), *wanted, external=True)
+        stamp.write_text(repr((wanted, pins)))
+    command = [python, "-m", "pytest", "suites/browser", *session.posargs]
+    session.run(*command, env={"PYTHONPATH": str(BROWSER)}, external=True)
 
 
 def harness(session: nox.Session, *arguments: str) -> None:

@@ -1,6 +1,6 @@
 """Charts of a run: each measure against bits per weight, and the training loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from math import log2
 from typing import Any, NamedTuple
@@ -24,6 +24,11 @@ class Point(NamedTuple):
     low: float
     high: float
     colour: str
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each variant, the same in every chart of a page."""
+    return dict(zip(dict.fromkeys(names), cycle(COLOURS), strict=False))
 
 
 def charts(rows: Sequence[Row]) -> tuple[Chart, ...]:
@@ -56,9 +61,9 @@ Read = Callable[[Row], tuple[float, float, float] | None]
 
 
 def _chart(title: str, rows: Sequence[Row], read: Read, limits: tuple[float, float] | None = None) -> Chart:
-    colours = dict(zip((row.variant for row in rows), cycle(COLOURS), strict=False))  # one in every chart
+    shades = colours(row.variant for row in rows)
     found = [(row, read(row)) for row in rows if row.bits_per_weight]
-    points = [Point(row, *values, colours[row.variant]) for row, values in found if values]
+    points = [Point(row, *values, shades[row.variant]) for row, values in found if values]
     drawn = {point.row.variant for point in points}
     left_out = [row.variant for row in rows if row.variant not in drawn]
     caption = f"Not measured, or without bits per weight: {', '.join(left_out)}." if left_out else ""

@@ -28,7 +28,15 @@ _TOGETHER = ("replies", "scores", "survived")  # made for several variants at on
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build what is missing, let the suites judge every variant, and show the result."""
+    """Build what is missing, let the suites judge every variant, show the result, also in a CI job's summary."""
+    code = run_phase8(options)
+    if not options.plan:
+        _summarise(options.reports)
+    return code
+
+
+def run_phase8(options: argparse.Namespace) -> int:
+    """The run itself, or with --plan what it would do; its exit code."""
     flow = _flow(options)
     for name in options.variant:
         flow.variant(name)
@@ -69,6 +77,14 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
     keep(reports, build / HISTORY)
     terminal(load_run(reports), _CONSOLE, reports)
     return verdict.exit_code if verdict.exit_code or not ended else 1
+
+
+def _summarise(reports: Path) -> None:
+    """Add the run's Markdown to the summary of a CI job."""
+    from harness import job_summary
+
+    if (report := reports / "report.md").is_file():
+        job_summary.append(report.read_text(encoding="utf-8"))
 
 
 def data(options: argparse.Namespace) -> int:
@@ -294,13 +310,15 @@ def _gate_here(options: argparse.Namespace) -> int:
         reports = options.build / "against" / f"{tree.commit[:16]}-{flow.profile.name}"
         run_there(tree, flow.located, options.build, reports, _say)
         other = load_run(reports)
-    ran = run(argparse.Namespace(**vars(options), plan=False, variant=[]))
+    ran = run_phase8(argparse.Namespace(**vars(options), plan=False, variant=[]))
     if not (options.reports / "run.json").is_file():
         return ran or 1
     options.results = options.reports / "run.json"
-    return judge_results(
+    code = judge_results(
         options, _CONSOLE, None, other, lambda run_, baseline: time_against(flow, run_, baseline, options.against, _say)
     )
+    _summarise(options.reports)
+    return code
 
 
 def history(options: argparse.Namespace) -> int:

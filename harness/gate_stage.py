@@ -1,7 +1,6 @@
 """The merge gate on files: a run measured here or elsewhere, the accepted baseline, and what is written of both."""
 
 import argparse
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,20 +8,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from harness import history, profile
+from harness import history, job_summary, profile
 from harness.atomic import write_text
 from harness.errors import InvalidInput
 from harness.finding import Finding, GateReport, Origin, gate_report
 from harness.gate import compare_with_baseline
+from harness.gate_page import gate_html
 from harness.gate_text import gate_markdown
 from harness.history_file import is_history_file, read
 from harness.latency_finding import Timed
 from harness.merge_stage import merge_shards, read_shards
 from harness.profile import ROOT, Located
 from harness.record import RunRecord
+from harness.report import write
 from harness.runfile import load_run
 from harness.soundness import soundness
-from harness.store import digest
+from harness.store import HISTORY, digest
 from harness.visible import visible
 
 _SHOWN = 25
@@ -41,12 +42,14 @@ def judge_results(
     Loads no model and needs no MLX, but for ``timing``, which times the run's variants beside the baseline's. What
     cannot be judged is written as ``gate.json`` too, and ends with 2.
     """
+    run = None
     try:
         run = _merged(options, options.merge) if options.merge else _load(options.results)
         report = judge(run, _located(options, run), options, commit, against, timing)
     except InvalidInput as error:
         finding = Finding(check="input", subject="run", outcome="invalid", detail=str(error))
-        report = gate_report([finding])
+        report = gate_report([finding], _origin(run) if run else None)
+    _write_page(report, run, options)
     return publish(report, options.reports, console)
 
 
@@ -75,7 +78,7 @@ def judge(
 def _baseline(options: argparse.Namespace, lane: str) -> tuple[RunRecord, str]:
     """The accepted run of a lane, or the one that was named, and why it was accepted."""
     if options.baseline:
-        found = read(history.find(options.baseline, (options.build / "history", options.history)))
+        found = read(history.find(options.baseline, (options.build / HISTORY, options.history)))
     else:
         found = history.baseline(options.history, lane)
     accepted = found.summary.accepted
@@ -106,9 +109,7 @@ def publish(report: GateReport, reports: Path, console: Console) -> int:
     text = gate_markdown(report)
     write_text(reports / "gate.json", report.model_dump_json(indent=1) + "\n")
     write_text(reports / "gate.md", text)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as stream:
-            stream.write(text)
+    job_summary.append(text)
     colour = {0: "green", 1: "red", 2: "red", 3: "yellow"}[report.exit_code]
     console.print(Text(report.outcome.upper(), style=colour))
     for finding in report.findings[:_SHOWN]:
@@ -117,8 +118,17 @@ def publish(report: GateReport, reports: Path, console: Console) -> int:
         console.print(Text(visible(line)), soft_wrap=True)
     if (rest := len(report.findings) - _SHOWN) > 0:
         console.print(f"... and {rest} more")
-    console.print(str(reports / "gate.md"), highlight=False, soft_wrap=True)
+    console.print(f"{reports / 'report.html'}, {reports / 'gate.md'}", highlight=False, soft_wrap=True)
     return report.exit_code
+
+
+def _write_page(report: GateReport, run: RunRecord | None, options: argparse.Namespace) -> None:
+    """report.html with the gate before the run, and the run's report.md; the gate alone where no run could be read."""
+    if run is None:
+        write_text(options.reports / "report.html", gate_html(report))
+        return
+    lane = history.runs_until(run, (options.build / HISTORY, options.history))
+    write(run, options.reports, lane, report)
 
 
 def _load(path: Path) -> RunRecord:

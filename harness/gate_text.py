@@ -10,7 +10,7 @@ from harness.visible import visible
 LIMIT = 65_000
 _ROOM = 60_000  # what is left out is said in the rest
 _FLIPS = 8
-_TITLES = {
+TITLES = {
     "fine": "Fine: nothing is worse than the accepted baseline",
     "regressed": "Regressed: worse than the accepted baseline, or missing",
     "invalid": "Invalid: this run cannot be judged",
@@ -20,7 +20,7 @@ _TITLES = {
 
 def gate_markdown(report: GateReport) -> str:
     """The report in under ``LIMIT`` characters; findings that do not fit are counted, and gate.json has them."""
-    lines = [f"# {_TITLES[report.outcome]}", "", *_origins(report), ""]
+    lines = [f"# {TITLES[report.outcome]}", "", *_origins(report), ""]
     counts = {name: sum(one.outcome == name for one in report.findings) for name in OUTCOMES}
     lines += ["; ".join(f"{count} {name}" for name, count in counts.items() if count) or "No findings.", ""]
     if not report.findings:

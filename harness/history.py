@@ -18,14 +18,28 @@ from harness.history_file import (
     read,
     read_benchmarks,
     read_summary,
+    summarise,
     write,
 )
-from harness.record import RunRecord
+from harness.record import RunRecord, VerdictFile
 from harness.runfile import load_run, load_verdict
 from harness.verdicts import outcome
 
 Allowed = Literal["failed", "inconclusive", "partial", "dirty"]
 _LANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class LaneRuns(NamedTuple):
+    """The latest runs of a lane up to one that is shown, oldest first; what could not be read is counted."""
+
+    runs: tuple[Summary, ...]
+    damaged: int = 0
+    older: int = 0
+
+    @property
+    def earlier(self) -> int:
+        """How many runs came before the one that is shown, as far as they could be read."""
+        return self.older + max(len(self.runs) - 1, 0)
 
 
 class Listed(NamedTuple):
@@ -66,6 +80,36 @@ def lanes(root: Path) -> list[str]:
 def listed(root: Path, lane: str) -> list[Listed]:
     """The runs of a lane, oldest first; reads one line of each."""
     return [_listed(path) for path in sorted(lane_folder(root, lane).glob("*.json"))]
+
+
+def runs_until(record: RunRecord, roots: Sequence[Path], most: int = 200) -> LaneRuns:
+    """The runs of a record's lane that started before it, and itself last; an accepted copy stands for its run.
+
+    Args:
+        record: the run that is shown; it may be in the history already.
+        roots: folders of histories.
+        most: how many runs are given at most, the latest.
+    """
+    found = [run for root in roots if _LANE.fullmatch(record.lane) for run in listed(root, record.lane)]
+    kept: dict[tuple[str, str | None], Summary] = {}
+    for run in (one.summary for one in found if one.summary):
+        same = run.started, run.commit
+        if run.lane == record.lane and _moment(run) < _moment(record) and (run.accepted or same not in kept):
+            kept[same] = run
+    code, reasons = outcome(record.verdicts)
+    code = 1 if record.failures else code
+    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
+    verdict = VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=record.partial)
+    runs = (*sorted(kept.values(), key=_moment), summarise(record, verdict))
+    return LaneRuns(runs[-most:], sum(not run.summary for run in found), max(len(runs) - most, 0))
+
+
+def _moment(run: Summary | RunRecord) -> datetime.datetime:
+    """When a run started; one without a readable time is the oldest."""
+    try:
+        return datetime.datetime.fromisoformat(run.started).astimezone(datetime.UTC)
+    except ValueError:
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
 def find(run: str, roots: Sequence[Path]) -> Path:
@@ -144,8 +188,6 @@ def accept(run: str, reason: str, build: Path, accepted: Path, allowed: Sequence
 
 
 def _candidate(run: str, roots: Sequence[Path], acceptance: Acceptance) -> tuple[Packed, RunRecord, Summary]:
-    from harness.record import VerdictFile
-
     path = Path(run)
     reports = path if path.is_dir() else path.parent
     if path.is_dir() or (path.is_file() and not is_history_file(path)):

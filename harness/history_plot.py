@@ -1,4 +1,4 @@
-"""The history of a lane as one self-contained page: accuracy, decode rate and memory over its runs. Pure."""
+"""The history of a lane: accuracy, decode rate and memory over its runs, alone or as a part of a run's page. Pure."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, pairwise
@@ -23,6 +23,15 @@ class Change(NamedTuple):
     before: float
     after: float
     run: Summary
+
+
+class Course(NamedTuple):
+    """How a lane went: one chart a quantity, lasting changes with the latest first, and what to say without one."""
+
+    runs: tuple[Summary, ...]
+    charts: tuple[Chart, ...]
+    changes: tuple[Change, ...]
+    unchanged: str
 
 
 class Line(NamedTuple):
@@ -51,6 +60,11 @@ QUANTITIES: dict[str, Callable[[VariantSummary], float | None]] = {
 
 def page(lane: str, runs: Sequence[Summary]) -> str:
     """The page of a lane; ``runs`` oldest first, at least one."""
+    return html_template("history.html.j2").render(lane=lane, course=course(runs), number=change_number)
+
+
+def course(runs: Sequence[Summary]) -> Course:
+    """Charts and lasting changes of a lane; ``runs`` oldest first, at least one."""
     charts, changes = [], []
     for title, read in QUANTITIES.items():
         lines = [_line(name, runs, read) for name in _names(runs)]
@@ -59,8 +73,13 @@ def page(lane: str, runs: Sequence[Summary]) -> str:
         changes += [change for line in lines for change in _changes(title, line, runs)]
     enough = len(runs) >= LEAST_RUNS
     unchanged = "No lasting change was found." if enough else f"Changes are looked for from {LEAST_RUNS} runs on."
-    template = html_template("history.html.j2")
-    return template.render(lane=lane, runs=runs, charts=charts, changes=changes, unchanged=unchanged, number=_number)
+    changes.sort(key=lambda change: change.run.started, reverse=True)
+    return Course(tuple(runs), tuple(charts), tuple(changes), unchanged)
+
+
+def change_number(value: float) -> str:
+    """Four significant digits: a change of 1 % is to be seen."""
+    return f"{value:.4g}"
 
 
 def _names(runs: Sequence[Summary]) -> list[str]:
@@ -88,7 +107,7 @@ def _chart(title: str, lines: Sequence[Line]) -> Chart:
     if not lines:
         return Chart(title, "", "Not measured in any run.")
     colours = cycle(COLOURS)
-    with inline_axes(title) as (axes, svg):
+    with inline_axes(f"Over the runs: {title}") as (axes, svg):
         marker = "." if max(line.positions[-1] for line in lines) < _MOST_MARKED else ""
         for line in lines:
             colour = next(colours)
@@ -99,7 +118,3 @@ def _chart(title: str, lines: Sequence[Line]) -> Chart:
                 axes.axvline(line.positions[at], color=colour, linewidth=1, linestyle=":")
         axes.set_xlabel("run, oldest first")
     return Chart(title, svg[0], "A dotted line is where a variant of its colour changed for good.")
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"

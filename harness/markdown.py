@@ -18,6 +18,7 @@ _SHARES = {
     "environment": 4_000,
     "probes": 2_500,
     "ladder": 9_000,
+    "notes": 2_500,
 }
 _CASES_SHOWN = 5
 _LOST_SHOWN = 10
@@ -44,7 +45,15 @@ def markdown(record: RunRecord) -> str:
         _section("Environment", _environment(record, record.environment), "environment", ""),
         _section("How each number is defined", _definitions(record), "environment", ""),
     ]
-    return "\n\n".join(parts) + "\n"
+    return _cut("\n\n".join(parts) + "\n")
+
+
+def _cut(text: str) -> str:
+    """The text, or as many of its lines as are surely short enough to post, and how many are not there."""
+    if len(text) < LIMIT:
+        return text
+    *kept, rest = _fitting(text.splitlines(), LIMIT - 200)
+    return "\n".join([*kept, "", rest.replace("more;", "more lines, cut to fit;")]) + "\n"
 
 
 def _title(record: RunRecord) -> list[str]:
@@ -53,7 +62,7 @@ def _title(record: RunRecord) -> list[str]:
     found = record.survival.answer if record.survival else None
     if found is None:
         return [f"# {line}"]
-    notes = "\n".join(f"- {_text(note, 600)}" for note in found.notes)
+    notes = "\n".join(_fitting([f"- {_text(note, 600)}" for note in found.notes], _SHARES["notes"]))
     return [f"# {_text(found.line, 1000)}", f"**{line}**", *([notes] if notes else [])]
 
 

@@ -43,7 +43,7 @@ def merge_shards(shards: Mapping[str, RunRecord], profile: Profile, reports: Pat
     benchmarks = _benchmarks(list(shards))
     clear_reports(reports)
     save_run(run, reports)
-    write(run, reports)
+    write(run, reports, history.runs_until(run, (build / HISTORY,)))
     if benchmarks["benchmarks"]:
         write_text(reports / BENCHMARKS, json.dumps(benchmarks, indent=4) + "\n")
     code, reasons = outcome(run.verdicts)

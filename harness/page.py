@@ -1,5 +1,11 @@
-"""The run as one self-contained HTML page. Model output is hostile: every value is escaped and made visible."""
+"""The run as one self-contained HTML page. Model output is hostile: every value is escaped and made visible.
 
+The page's own script filters what is shown. The content security policy names it by its hash, so that no other script
+could run even if one got in, and allows no request.
+"""
+
+import base64
+import hashlib
 import json
 from collections.abc import Iterable
 from statistics import median
@@ -8,10 +14,18 @@ from typing import NamedTuple
 from harness import cells, ladder_cells
 from harness.breakdown import DECISIONS, breakdowns
 from harness.charts import charts, training_chart
+from harness.finding import GateReport
+from harness.gate_page import GateView, gate_view
 from harness.heatmap import heatmaps
+from harness.history import LaneRuns
+from harness.history_plot import change_number, course
+from harness.latency_plot import latency_plots
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
+from harness.size_chart import size_chart
 from harness.summary import headline, is_failure, rows, worst_first
-from harness.templating import html_template
+from harness.templating import TEMPLATES, html_template
+
+LEAST_EARLIER = 2  # runs of a lane, without which a history is no history
 
 
 class MatrixRow(NamedTuple):
@@ -42,11 +56,32 @@ class Sampled(NamedTuple):
     high: float
 
 
-def html(record: RunRecord) -> str:
-    """The page: verdict first, then gates, measures, charts, training, replies, environment, hashes."""
-    found = rows(record)
+class Facet(NamedTuple):
+    """One filter: the name of its attribute, its label, what stands for all values, and the values there are."""
+
+    name: str
+    title: str
+    every: str
+    values: tuple[str, ...]
+
+
+def html(record: RunRecord, lane: LaneRuns | None = None, gate: GateReport | None = None) -> str:
+    """The page: verdict first, then gates, measures, charts, history, training, replies, environment, hashes.
+
+    Args:
+        record: the run.
+        lane: the runs of its lane up to this one, for the history.
+        gate: what the merge gate said of the run; it comes before everything else.
+    """
+    found, view = rows(record), gate_view(gate) if gate else None
+    names, script = [row.variant for row in found], (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return html_template("report.html.j2").render(
         record=record,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        gate=view,
+        parts=_parts(record, view),
+        facets=_facets(record, view, names),
         headline=headline(record),
         rows=found,
         columns=cells.COLUMNS,
@@ -54,13 +89,15 @@ def html(record: RunRecord) -> str:
         measured=cells.measured,
         size=cells.size,
         number=cells.number,
+        label=_label,
         failures=worst_first(verdict for verdict in record.verdicts if is_failure(verdict)),
         is_failure=is_failure,
         gates=_gates(record.verdicts),
-        matrix=_matrix(record, [row.variant for row in found]),
+        matrix=_matrix(record, names),
         charts=charts(found),
         loss=training_chart(record.training) if record.training else None,
         samples=_samples(record.variants),
+        latency=latency_plots(record.variants, names),
         replies=[_replies(variant) for variant in record.variants],
         calls=_calls,
         breakdowns=breakdowns(record),
@@ -71,7 +108,62 @@ def html(record: RunRecord) -> str:
         ladder_columns=ladder_cells.LADDER,
         about_ladder=ladder_cells.about,
         recipes=ladder_cells.recipes,
+        size_chart=size_chart(record.survival) if record.survival else None,
         heatmaps=heatmaps(record.survival.diagnoses) if record.survival else [],
+        lane=lane,
+        course=course(lane.runs) if lane and lane.earlier >= LEAST_EARLIER else None,
+        change_number=change_number,
+        no_history=_no_history(lane),
+    )
+
+
+def _parts(record: RunRecord, gate: GateView | None) -> list[tuple[str, str]]:
+    """The parts that a reader can jump to: the id of each and its name."""
+    parts = {
+        "findings": "Findings" if gate else "",
+        "gates": "Gates",
+        "measures": "Measures",
+        "latency": "Latency",
+        "ladder": "Ladder" if record.survival else "",
+        "probes": "Probes" if breakdowns(record) else "",
+        "history": "History",
+        "adapter": "Adapter",
+        "replies": "Replies",
+        "environment": "Environment",
+    }
+    return [(id, title) for id, title in parts.items() if title]
+
+
+def _facets(record: RunRecord, gate: GateView | None, names: list[str]) -> list[Facet]:
+    statuses = [_label(verdict) for verdict in worst_first(record.verdicts)]
+    if gate:
+        statuses = [finding.outcome for finding in gate.report.findings] + statuses
+    suites = dict.fromkeys(reply.suite for variant in record.variants for reply in variant.replies)
+    return [
+        Facet("variant", "variant", "all variants", tuple(dict.fromkeys(names))),
+        Facet("status", "verdict", "every verdict", tuple(dict.fromkeys(statuses))),
+        Facet("reply", "reply", "right and wrong", ("right", "wrong") if suites else ()),
+        Facet("suite", "suite", "all suites", tuple(suites)),
+    ]
+
+
+def _label(verdict: Verdict) -> str:
+    """The verdict in a word; of a control the opposite counts: it must fail."""
+    if verdict.role == "control" and verdict.status in ("pass", "xfail"):
+        return "fails as it must"
+    if verdict.role == "control" and verdict.status in ("fail", "xpass"):
+        return "CONTROL PASSED"
+    return verdict.status
+
+
+def _no_history(lane: LaneRuns | None) -> str:
+    """Why there is nothing to draw."""
+    if lane is None:
+        return "No history was looked at."
+    damaged = f" {lane.damaged} could not be read." if lane.damaged else ""
+    return (
+        f"This lane has {lane.earlier} earlier run{'' if lane.earlier == 1 else 's'}; "
+        f"its course is drawn from {LEAST_EARLIER} on.{damaged}"
     )
 
 

@@ -13,6 +13,7 @@ from harness.cli import main
 from harness.profile import ROOT
 from harness.record import RunRecord, VerdictFile
 from harness.runfile import save_run, save_verdict
+from harness.svg import Chart
 from suites.unit import records
 from suites.unit.gates import COMMIT, LANE, PRODUCTION, losing, whole_run, with_variant
 
@@ -23,6 +24,13 @@ def saved(folder: Path, run: RunRecord) -> Path:
     save_run(run, folder)
     save_verdict(VerdictFile(exit_code=0, outcome="pass", reasons=(), partial=False), folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written without their charts, which take a second each time and are drawn in other tests."""
+    monkeypatch.setattr("harness.page.charts", lambda rows: ())
+    monkeypatch.setattr("harness.page.training_chart", lambda training: Chart("loss", "", ""))
 
 
 @pytest.fixture
@@ -64,6 +72,26 @@ def test_a_regression_is_named_and_joins_the_job_summary(
     assert main(arguments(tmp_path, "--results", run)) == 1
     assert f"regressed: {PRODUCTION}: accuracy: 20 lost" in capsys.readouterr().out
     assert summary.read_text().startswith("before\n# Regressed")
+
+
+def test_one_page_shows_the_gate_and_the_run(tmp_path: Path, accepted: Path) -> None:
+    """The gate first; the run's own report and its Markdown are there too."""
+    run = saved(tmp_path / "run", losing(whole_run(started="2026-03-01T09:00:00Z"), PRODUCTION, 20))
+    assert main(arguments(tmp_path, "--results", run)) == 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("<h1>Regressed") < page.index("20 lost") < page.index('id="run"') < page.index('id="gates"')
+    assert "1 earlier run; its course is drawn from 2 on" in page
+    assert (tmp_path / "out" / "report.md").read_text().startswith("# PASS")
+
+
+def test_a_run_without_a_baseline_is_shown_all_the_same(tmp_path: Path) -> None:
+    """And one that cannot be read leaves a page that says so."""
+    run = saved(tmp_path / "run", whole_run())
+    assert main(arguments(tmp_path, "--results", run)) == 2
+    assert 'id="run"' in (tmp_path / "out" / "report.html").read_text()
+    (run / "run.json").write_text("{")
+    assert main(arguments(tmp_path, "--results", run)) == 2
+    assert "There is no run to show" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_inconclusive_is_three(tmp_path: Path, accepted: Path) -> None:
@@ -145,16 +173,21 @@ def test_without_results_phase_8_is_run_and_then_judged(
     """By the same rules; the run is replaced here by one that was measured before."""
     from harness import commands
 
-    def run(options) -> int:
+    def run_phase8(options) -> int:
         assert (options.profile, options.variant, options.plan) == ("pocket", [], False)
         saved(options.reports, with_variant(whole_run(), PRODUCTION, size_bytes=2_000_000))
         return 0
 
-    monkeypatch.setattr(commands, "run", run)
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setattr(commands, "run_phase8", run_phase8)
     given = arguments(tmp_path, "--profile", "pocket")[:-2]
     assert main(given) == 1
     assert written(tmp_path)["reasons"][0].startswith(f"{PRODUCTION}: size")
-    monkeypatch.setattr(commands, "run", lambda options: 1)
+    told = summary.read_text()
+    assert told.startswith("# Regressed")
+    assert (told.count("# Regressed"), told.count("\n# PASS")) == (1, 1)
+    monkeypatch.setattr(commands, "run_phase8", lambda options: 1)
     for file in (tmp_path / "out").iterdir():
         file.unlink()
     assert main(given) == 1

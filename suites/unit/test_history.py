@@ -299,8 +299,31 @@ def test_the_page_names_a_change_and_its_commit_and_loads_nothing() -> None:
     assert "<td>100</td><td>95</td>" in text
     assert f"<td>{30:07x}</td>" in text
     assert "<script" not in text
-    assert "http" not in text.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
+    assert "://" not in text.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
     assert text.count("<svg") == 3
+
+
+def test_the_runs_before_a_run_are_those_of_its_lane_that_started_earlier(tmp_path: Path) -> None:
+    """Itself last, once; an accepted copy stands for its run, a damaged file is counted."""
+    kept, accepted = tmp_path / "kept", tmp_path / "accepted"
+    for day in (3, 1, 2, 4):
+        found = records.record(lane=LANE, started=f"2026-02-0{day}T09:00:00Z")
+        history.keep(reports(tmp_path / f"r{day}", found), kept)
+    history.accept(str(tmp_path / "r1"), "the first", kept, accepted, [])
+    (kept / LANE / "2026_0101T000000Z_x_0.json").write_text("damaged")
+    (kept / "another").mkdir()
+    shown = records.record(lane=LANE, started="2026-02-03T10:00:00+01:00")  # the same moment, told otherwise
+    found = history.runs_until(shown, (kept, accepted))
+    assert [run.started[:10] for run in found.runs] == ["2026-02-01", "2026-02-02", "2026-02-03"]
+    assert [bool(run.accepted) for run in found.runs] == [True, False, False]
+    assert (found.earlier, found.damaged, found.older) == (2, 1, 0)
+    latest = history.runs_until(shown, (kept, accepted), most=2)
+    assert ([run.started[:10] for run in latest.runs], latest.earlier) == (["2026-02-02", "2026-02-03"], 2)
+
+
+def test_a_lane_that_is_no_plain_name_has_no_history(tmp_path: Path) -> None:
+    """A record from elsewhere must not lead out of the folder."""
+    assert history.runs_until(records.record(lane="../../etc"), (tmp_path,)).earlier == 0
 
 
 def test_plot_writes_a_page_a_lane(tmp_path: Path) -> None:

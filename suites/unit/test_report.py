@@ -1,5 +1,7 @@
 """What a person reads after a run."""
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from io import StringIO
@@ -10,10 +12,13 @@ import pytest
 from rich.console import Console
 
 from harness.charts import charts, training_chart
+from harness.finding import gate_report
+from harness.history import LaneRuns, runs_until
 from harness.markdown import LIMIT
 from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
 from harness.summary import DECODE, headline, rows
+from harness.templating import TEMPLATES
 from harness.visible import visible
 from suites.unit.ladders import answer, diagnosis, ladder, rung
 from suites.unit.records import (
@@ -87,7 +92,8 @@ def test_hostile_output_stays_text_in_html() -> None:
     """No tag, no attribute and no control character of a reply reaches the page."""
     text = html(hostile_run())
     page = Page(text)
-    assert not {"script", "img", "iframe", "link"} & set(page.tags)
+    assert not {"img", "iframe", "link"} & set(page.tags)
+    assert page.tags.count("script") == 1
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert "<script>alert(1)</script><img src=x onerror=alert(1)></pre>" in "".join(page.texts)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
@@ -109,12 +115,21 @@ def test_a_reply_is_shown_next_to_its_parsed_call_and_failure() -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside() -> None:
-    """One file that works offline and runs no script."""
+    """One file that works offline."""
     page = Page(html(record()))
     links = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
     assert all(value and value.startswith("#") for value in links)
-    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
-    assert "script" not in page.tags
+    policy = next(value for name, value in page.attributes if value and value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
+
+
+def test_the_only_script_that_can_run_is_the_pages_own() -> None:
+    """The policy names the hash of what stands between the tags; no script is allowed by where it is."""
+    text = html(hostile_run())
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", text, re.DOTALL)
+    assert scripts == [(TEMPLATES / "report.js").read_text(encoding="utf-8")]
+    named = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{named}'\"" in text.replace("&#39;", "'")
 
 
 def test_the_page_shows_the_verdict_before_anything_else() -> None:
@@ -129,12 +144,54 @@ def test_the_page_shows_the_verdict_before_anything_else() -> None:
 def test_a_gate_that_did_not_judge_a_variant_says_so_in_the_matrix() -> None:
     """An empty cell would read like a pass."""
     text = html(record(variants=(variant("a"), variant("b")), verdicts=(verdict("a"),)))
-    assert "not judged" in text[text.index("Variants and gates") : text.index("Measures")]
+    assert "not judged" in text[text.index('id="gates"') : text.index('id="measures"')]
+
+
+def runs(*days: int) -> LaneRuns:
+    """Runs of these days, this one last."""
+    found = [runs_until(record(started=f"2026-01-{day:02}T09:00:00Z"), ()).runs[0] for day in days]
+    return LaneRuns((*found, *runs_until(record(), ()).runs))
+
+
+def test_the_history_of_the_lane_is_drawn_from_two_earlier_runs_on() -> None:
+    """With one the page says how many there are, and without any that nothing was looked at."""
+    drawn = html(record(), runs(1, 2))
+    assert "3 runs up to this one" in drawn
+    assert drawn.count("A dotted line is where") == 3
+    assert "This lane has 1 earlier run; its course is drawn from 2 on." in html(record(), runs(1))
+    assert "No history was looked at." in html(record())
+
+
+def test_a_lasting_change_of_the_lane_is_on_the_page() -> None:
+    """By the same rule as in the plot of the history."""
+    slow, fast = ({DECODE: samples(rate)} for rate in (90.0, 100.0))
+    found = [
+        runs_until(record(started=f"2026-01-{day:02}T09:00:00Z", variants=(variant(latency=latency),)), ()).runs[0]
+        for day, latency in [(day, fast if day < 15 else slow) for day in range(1, 29)]
+    ]
+    text = html(record(variants=(variant(latency=slow),)), LaneRuns(tuple(found)))
+    assert "<td>Decode, tokens/s</td><td>fused-5bit</td><td>100</td><td>90</td><td>2026-01-15T09:00:00Z</td>" in text
+
+
+def test_what_can_be_filtered_is_marked_with_what_it_is_filtered_by() -> None:
+    """Rows and cells of the verdict table, failures and replies; controls by what their verdict means."""
+    control = verdict("always-call", "control", "xfail", role="control")
+    text = html(record(variants=(variant(replies=canonical(4)),), verdicts=(verdict(status="fail"), control)))
+    found = Page(text).attributes
+    assert ("data-status", "fail") in found
+    assert ("data-status", "fails as it must") in found
+    assert sum(one == ("data-reply", "wrong") for one in found) == 1
+    assert sum(one == ("data-reply", "right") for one in found) == 4
+    options = re.findall(r'<option value="([^"]*)"', text)
+    assert options == [
+        *["", "fused-5bit", "always-call", "", "fail", "fails as it must", "", "right", "wrong"],
+    ]
 
 
 def test_ids_in_the_page_are_unique() -> None:
     """Several charts in one page must not share clip paths or markers."""
-    ids = [value for name, value in Page(html(record())).attributes if name == "id"]
+    page = html(record(survival=ladder(rung(5))), runs(1, 2, 3), gate_report([]))
+    ids = [value for name, value in Page(page).attributes if name == "id"]
     assert ids
     assert len(ids) == len(set(ids))
 
@@ -200,6 +257,44 @@ def test_markdown_is_short_enough_to_post_when_everything_is_long() -> None:
     text = markdown(run)
     assert len(text) < LIMIT
     assert "## How each number is defined" in text
+
+
+def test_markdown_is_short_enough_to_post_whatever_the_run_holds() -> None:
+    """A hostile run that is huge in every part; the verdict is still first, and what was cut is said."""
+    names = [f"{HOSTILE}-{i}" for i in range(60)]
+    rungs = [rung(i % 8 + 1, variant=name) for i, name in enumerate(names)]
+    told = answer(HOSTILE * 50).model_copy(update={"notes": (HOSTILE,) * 500})
+    wrong = tuple(reply(f"{HOSTILE}-{i}", right=False, text=HOSTILE * 20, suite="held-out") for i in range(200))
+    run = record(
+        variants=tuple(
+            variant(name, replies=(*wrong, reply("p", suite="probe", category=HOSTILE)), replies_on=name)
+            for name in names
+        ),
+        verdicts=tuple(
+            verdict(name, f"{HOSTILE}{status}", status, detail=HOSTILE * 9, failures=tuple(r.case for r in wrong))
+            for name in names
+            for status in ("fail", "missing", "xfail", "not applicable", "inconclusive")
+        )
+        + tuple(verdict(name, "paired", "fail", paired=loss(lost=(HOSTILE,) * 500)) for name in names),
+        profile_description=HOSTILE * 500,
+        environment=environment(versions=dict.fromkeys(names, HOSTILE), chip=HOSTILE * 500, system=HOSTILE * 500),
+        survival=ladder(*rungs, reference=HOSTILE, reference_reason=HOSTILE * 500, answer=told),
+    )
+    text = markdown(run)
+    assert 30_000 < len(text) < LIMIT
+    assert text.startswith("# ")
+    assert text.index("FAIL") < text.index("## Failing gates") < text.index("## Measures")
+    assert "more; report.html has all of them" in text
+    assert "@everyone" not in re.sub(r"`[^`\n]*`", "", re.sub(r"\\[^\w\s]", "", text))
+
+
+def test_markdown_that_is_cut_says_how_much_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole lines, the worst news kept."""
+    monkeypatch.setattr("harness.markdown.LIMIT", 1500)
+    text = markdown(record(verdicts=(verdict(status="fail"),)))
+    assert len(text) < 1500
+    assert text.startswith("# FAIL")
+    assert re.search(r"\n- … \d+ more lines, cut to fit; report.html has all of them\n$", text)
 
 
 def test_markdown_shows_the_turn_that_went_wrong() -> None:
@@ -276,7 +371,8 @@ def test_hostile_names_of_probes_stay_text() -> None:
     evil = reply(HOSTILE, "direct", right=False, suite="probe", query=HOSTILE, category=HOSTILE, group=HOSTILE)
     judged = verdict(HOSTILE, "accuracy vs adapter", "fail", paired=loss(lost=(HOSTILE,)))
     run = record(variants=(variant(HOSTILE, replies=(evil,)),), verdicts=(judged,))
-    assert not {"script", "img"} & set(Page(html(run)).tags)
+    assert "img" not in Page(html(run)).tags
+    assert Page(html(run)).tags.count("script") == 1
     text = markdown(run)
     outside_code = re.sub(r"`[^`\n]*`", "", re.sub(r"\\[^\w\s]", "", text))
     assert not re.search(r"<(script|img|/pre)", outside_code)
@@ -376,7 +472,7 @@ def test_hostile_text_in_a_ladder_is_text() -> None:
         survival=ladder(rung(5, variant=HOSTILE), reference_reason=HOSTILE, opening=HOSTILE, answer=answer(HOSTILE))
     )
     page = Page(html(run))
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert "img" not in page.tags
     assert "\x1b[31m" not in printed(run).replace("\x1b[1;31m", "")
 
