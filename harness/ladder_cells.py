@@ -42,7 +42,9 @@ def recovery(found: Recovery | None) -> str:
     """The share of the gain that is left, and the verdict on it; empty where it is not asked."""
     if found is None:
         return ""
-    return found.outcome if found.share is None else f"{share(found.share)}, {found.outcome}"
+    if found.share is None or found.outcome == "reference lost":  # then the share is the reference's
+        return found.outcome
+    return f"{share(found.share)}, {found.outcome}"
 
 
 def percent(value: float) -> str:
@@ -68,6 +70,11 @@ def percents(found: Interval | None) -> str:
 def _attribution(rung: RungRecord) -> str:
     found = rung.recovery.attribution if rung.recovery else None
     return share(found) if found else ""
+
+
+def _nll(rung: RungRecord) -> str:
+    lost = f", {rung.without_number} tokens without a number" if rung.without_number else ""
+    return estimate(rung.tokens.nll) + lost
 
 
 def _of(part: Literal["calls", "prose"], rung: RungRecord, name: Literal["kl", "same_top"]) -> Estimate | None:
@@ -99,9 +106,9 @@ LADDER = (
     ),
     LadderColumn(
         "NLL",
-        lambda r: estimate(r.tokens.nll),
+        _nll,
         "Negative log-likelihood of held-out assistant tokens, nats each, "
-        "with the 95 % interval of a bootstrap by topic.",
+        "with the 95 % interval of a bootstrap by topic; one without a number counts as 87.3.",
     ),
     LadderColumn(
         "recovery",

@@ -66,7 +66,7 @@ class ModuleIntegrity(Module):
 class FolderIntegrity(Frozen):
     """A fused folder against its base and adapter, whose contents the keys are hashes of.
 
-    ``settings`` names fields of the model's configuration that are not the base's.
+    ``settings`` names fields of the model's configuration that are not the base's, or says why mlx-lm refuses it.
     """
 
     base_key: str

@@ -121,7 +121,7 @@ class SurvivalStage:
 
             theirs = None if is_reference else flow.path(self.scores(reference))
             adapter = flow.path(rung.adapter) if rung.adapter else None
-            score(flow.path(rung.folder), adapter, self._work, theirs, out, ask=ask)
+            score(flow.path(rung.folder), adapter, self.work, theirs, out, ask=ask)
 
         inputs = {
             "variant": rung.key,
@@ -195,7 +195,7 @@ class SurvivalStage:
         return [self.flow.zero, *self.fused_steps(only), *scores, *checked]
 
     @cached_property
-    def _work(self) -> "Work":
+    def work(self) -> "Work":
         """What is scored, as tokens of the base's tokenizer, which every rung shares."""
         from harness.engine.scored_rows import prepare
 
