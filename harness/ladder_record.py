@@ -84,11 +84,17 @@ class RungRecord(Frozen):
 
 
 class RecipeSize(Frozen):
-    """The weights of one width fused in both recipes, in bytes, by the shapes of their tensors; nothing is built."""
+    """The weight files of one width in both recipes, in bytes, read off the shapes of their tensors."""
 
     bits: int
     preserve_bytes: int
     mlx_lm_bytes: int
+
+
+class RecipeSizes(Frozen):
+    """All widths of a ladder, the widest first."""
+
+    widths: tuple[RecipeSize, ...]
 
 
 class FolderCheck(Frozen):

@@ -70,7 +70,8 @@ def html(record: RunRecord) -> str:
         answer=record.survival.answer if record.survival else None,
         ladder_columns=ladder_cells.LADDER,
         about_ladder=ladder_cells.about,
-        recipes=ladder_cells.recipes,
+        recipes=ladder_cells.recipes(record.survival) if record.survival else (),
+        recipe_titles=ladder_cells.RECIPE_TITLES,
         heatmaps=heatmaps(record.survival.diagnoses) if record.survival else [],
     )
 

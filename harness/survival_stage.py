@@ -7,6 +7,7 @@ does not judge are fused only to be compared with.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harness.cases import find_case_file
 from harness.errors import InvalidInput
 from harness.flow import Flow, Source, Variant
 from harness.fusing import Target
+from harness.ladder_record import RecipeSizes
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
 from harness.profile import ADAPTER, RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
 from harness.store import Step, file_sha256
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from harness.engine.scored_rows import Work
 
 FLOAT = "fused-float"
-INTEGRITY, DELTA = "integrity.json", "delta.json"
+INTEGRITY, DELTA, SIZES = "integrity.json", "delta.json", "sizes.json"
 _SHARE_OF_MEMORY = 0.75  # of the machine's, that the fused float model may take
 
 
@@ -137,6 +139,21 @@ class SurvivalStage:
         disk_gb = self._log_probabilities_gb() if is_reference else 0.0
         return Step("scores", 1, inputs, make, disk_gb=disk_gb, note=rung.name)
 
+    @cached_property
+    def sizes(self) -> Step:
+        """What every width would take in either recipe."""
+        flow = self.flow
+
+        def make(out: Path) -> None:
+            from harness.engine.recipe_sizes import recipe_sizes
+
+            found = recipe_sizes(flow.path(flow.base), flow.path(flow.adapter), self.widths, self.fuse.group_size)
+            (out / SIZES).write_text(RecipeSizes(widths=tuple(found)).model_dump_json(indent=1), encoding="utf-8")
+
+        versions = {name: metadata.version(name) for name in ("mlx", "mlx-lm")}
+        asked = {"widths": self.widths, "group_size": self.fuse.group_size}
+        return Step("sizes", 1, {"base": flow.base.key, "adapter": flow.adapter.key, **asked, **versions}, make)
+
     def fused_steps(self, only: Sequence[str] = ()) -> list[Step]:
         """Every fused folder that the ladder needs."""
         folders = [rung.folder for rung in self.needed(only) if rung.kind in ("fused", "zero")]
@@ -192,7 +209,8 @@ class SurvivalStage:
         ordered = sorted(rungs, key=lambda rung: rung.name != self.reference.variant.name)
         scores = [self.scores(rung) for rung in ordered]
         checked = [self.survived(rung) for rung in self._checked(only)]
-        return [self.flow.zero, *self.fused_steps(only), *scores, *checked]
+        sizes = [self.sizes] if self.other_recipe in rungs else []
+        return [self.flow.zero, *self.fused_steps(only), *sizes, *scores, *checked]
 
     @cached_property
     def work(self) -> "Work":

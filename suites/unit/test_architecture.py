@@ -97,6 +97,7 @@ ORDER = [
     "harness.engine.zero",
     "harness.engine.recipe",
     "harness.engine.shards",
+    "harness.engine.recipe_sizes",
     "harness.engine.blocks",
     "harness.engine.onepass",
     "harness.engine.deltas",

@@ -18,7 +18,20 @@ from harness.runfile import load_run, load_verdict
 from harness.store import HISTORY, Store
 from harness.survival_stage import SurvivalStage
 
-BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies", "zero", "scores", "survived")
+BUILT = (
+    "pool",
+    "tokenizer",
+    "corpus",
+    "base",
+    "probe",
+    "adapter",
+    "fused",
+    "replies",
+    "zero",
+    "scores",
+    "survived",
+    "sizes",
+)
 
 
 def harness(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -193,6 +193,16 @@ def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Pat
         fused(base, adapter, [kept(4)], tmp_path / "ours")
 
 
+def test_sizes_of_recipes_are_those_of_the_folders(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """To the byte, though nothing is written to know them."""
+    from harness.engine.recipe_sizes import recipe_sizes
+
+    found = recipe_sizes(*moe, (8, 3), 64)
+    targets = [target(bits, 64, recipe) for bits in (8, 3) for recipe in ("preserve", "mlx-lm")]
+    written = [(folder / "model.safetensors").stat().st_size for folder in fused(*moe, targets, tmp_path)]
+    assert [size for one in found for size in (one.preserve_bytes, one.mlx_lm_bytes)] == written
+
+
 def test_the_comparison_with_stock_names_what_is_not_the_same(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """A value, a dtype, a tensor, a setting, a file; and nothing in two folders that are the same."""
     import mlx.core as mx
