@@ -317,6 +317,8 @@ def prove(options: argparse.Namespace) -> int:
     flow = _flow(options)
     plan.require_machine(flow)
     if options.what == "fuse":
+        if not (flow.profile.training or flow.profile.adapter):
+            raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
         from harness.prove_fuse import prove_fuse
 
         return prove_fuse(flow, _CONSOLE)

@@ -3,6 +3,7 @@
 from harness.ladder_record import Estimate, FolderCheck, Recovery
 from harness.profile import Budgets, Role
 from harness.record import Verdict
+from harness.survival_record import ModuleIntegrity
 from harness.verdicts import missing, not_applicable, status_of
 
 _NAMED = 5
@@ -29,7 +30,7 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
     good = found.outcome == "equal"
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
-    named = "; ".join(f"{fault.path}: {fault.outcome} {fault.reason}".strip() for fault in found.faults[:_NAMED])
+    named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
     settings = f"; config.json: {', '.join(found.settings)}" if found.settings else ""
     return Verdict(
         variant=variant,
@@ -43,6 +44,13 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         detail=told + (f"; {named}" if named else "") + settings,
         failures=tuple(fault.path for fault in found.faults),
     )
+
+
+def _fault(fault: ModuleIntegrity) -> str:
+    """What is wrong with a module, the outcome said once."""
+    if fault.reason.lower().startswith(fault.outcome):
+        return fault.reason
+    return f"{fault.outcome}: {fault.reason}" if fault.reason else fault.outcome
 
 
 def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets, reason: str = "") -> Verdict:

@@ -165,7 +165,14 @@ class RecipeRow(NamedTuple):
     recovered: str
 
 
-RECIPE_TITLES = ("bits", "preserve", "mlx-lm", "preserve against mlx-lm", "mean KL, preserve / mlx-lm", "recovery, likewise")
+RECIPE_TITLES = (
+    "bits",
+    "preserve",
+    "mlx-lm",
+    "preserve against mlx-lm",
+    "mean KL, preserve / mlx-lm",
+    "recovery, likewise",
+)
 
 
 def recipes(ladder: LadderRecord) -> tuple[RecipeRow, ...]:

@@ -162,15 +162,14 @@ class SurvivalStage:
     def survived(self, rung: Variant) -> Step:
         """A fused folder against its base and adapter: are its codes right (if judged), what is left of the delta."""
         flow = self.flow
-        inputs = {"base": flow.base.key, "adapter": flow.adapter.key, "folder": rung.folder.key}
-        environment = numeric_environment()
-        return Step(
-            "survived",
-            2,
-            inputs | {"environment": environment},
-            lambda out: self._check([(rung, out)]),
-            note=rung.name,
-        )
+        inputs = {
+            "base": flow.base.key,
+            "adapter": flow.adapter.key,
+            "folder": rung.folder.key,
+            "judged": rung in self.judged(),
+            "environment": numeric_environment(),
+        }
+        return Step("survived", 3, inputs, lambda out: self._check([(rung, out)]), note=rung.name)
 
     def survived_together(self, only: Sequence[str] = ()) -> dict[str, Path]:
         """The artefacts of ``survived`` by rung; the missing ones are made in one pass over base and adapter."""
