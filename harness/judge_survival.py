@@ -31,7 +31,7 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
     good = found.outcome == "equal"
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
     named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
-    settings = f"; config.json: {', '.join(found.settings)}" if found.settings else ""
+    settings = f"; the folder: {', '.join(found.settings)}" if found.settings else ""
     return Verdict(
         variant=variant,
         role=role,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.cases import find_case_file
 from harness.errors import InvalidInput
 from harness.flow import Flow, Source, Variant
-from harness.fusing import Target
+from harness.fusing import Target, target
 from harness.ladder_record import RecipeSizes
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
 from harness.profile import ADAPTER, RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
@@ -184,6 +184,7 @@ class SurvivalStage:
         return [rung for rung in self.needed(only) if rung.name in widths]
 
     def _check(self, outs: Sequence[tuple[Variant, Path]]) -> None:
+        from harness.engine.asked import not_as_asked
         from harness.engine.delta_stats import delta_stats
         from harness.engine.integrity import integrity
 
@@ -191,7 +192,10 @@ class SurvivalStage:
         judged = [(rung, out) for rung, out in outs if rung in self.judged()]
         coded = [(rung, out) for rung, out in outs if rung.bits is not None]
         found = integrity(base, adapter, self._folders(judged)) if judged else []
-        for one, (_, out) in zip(found, judged, strict=True):
+        asked = [(self._target(rung.bits), self.flow.path(rung.folder)) for rung, _ in judged]
+        others = not_as_asked(base, adapter, asked) if judged else []
+        for one, other, (_, out) in zip(found, others, judged, strict=True):
+            one = one.model_copy(update={"settings": (*one.settings, *other)})
             (out / INTEGRITY).write_text(one.model_dump_json(indent=1), encoding="utf-8")
         left = delta_stats(base, adapter, self._folders(coded)) if coded else []
         for stats, (_, out) in zip(left, coded, strict=True):
@@ -220,8 +224,8 @@ class SurvivalStage:
         split = flow.path(flow.corpus) / "test.jsonl"
         return prepare(flow.path(flow.base), split, flow.cases(), profile.prompting, flow.tools, self.settings.rows)
 
-    def _target(self, bits: Width | None) -> Target:
-        return Target(bits=bits, group_size=self.fuse.group_size, recipe=self.fuse.recipe)
+    def _target(self, bits: int | None) -> Target:
+        return target(bits, self.fuse.group_size, self.fuse.recipe)
 
     def _fused(self, name: str, adapter: Source, wanted: Target) -> Variant:
         folder = self.flow.fused_from(adapter, wanted)

@@ -98,6 +98,7 @@ ORDER = [
     "harness.engine.recipe",
     "harness.engine.shards",
     "harness.engine.recipe_sizes",
+    "harness.engine.asked",
     "harness.engine.blocks",
     "harness.engine.onepass",
     "harness.engine.deltas",

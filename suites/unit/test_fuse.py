@@ -203,6 +203,18 @@ def test_sizes_of_recipes_are_those_of_the_folders(moe: tuple[Path, Path], tmp_p
     assert [size for one in found for size in (one.preserve_bytes, one.mlx_lm_bytes)] == written
 
 
+def test_a_folder_of_another_width_is_not_the_one_that_was_asked_for(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """Integrity alone would find every code of it right: an 8-bit folder must not make 5 bits look safe."""
+    from harness.engine.asked import not_as_asked
+
+    asked, other = target(5, 64, "preserve"), [target(8, 64, "preserve"), target(5, 32, "preserve")]
+    folders = fused(*moe, [asked, *other, target(5, 64, "mlx-lm")], tmp_path)
+    right, *wrong = not_as_asked(*moe, [(asked, folder) for folder in folders])
+    assert right == ()
+    assert [len(said) for said in wrong] == [1, 1, 1]
+    assert "tensors are not those of 5 bits in groups of 64, recipe preserve, first model.layers.1." in wrong[0][0]
+
+
 def test_the_comparison_with_stock_names_what_is_not_the_same(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """A value, a dtype, a tensor, a setting, a file; and nothing in two folders that are the same."""
     import mlx.core as mx
