@@ -92,6 +92,12 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def prove(session: nox.Session) -> None:
+    """Prove what the harness rests on, on this machine: after -- fuse, recovery or interval, --profile."""
+    harness(session, "prove")
+
+
+@nox.session
 def bfcl(session: nox.Session) -> None:
     """Score a variant on the items of bfcl-eval, gate nothing. After --: --profile, --variant, --items."""
     python, stamp = prepare(session), BFCL / "installed"

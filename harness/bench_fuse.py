@@ -21,6 +21,7 @@ from harness.errors import InvalidInput
 from harness.frozen import Frozen
 from harness.machine import GB, disk_free_gb
 from harness.profile import ROOT, Recipe
+from harness.stock import stock_convert, stock_fuse
 from harness.store import Step, Store, size_on_disk
 from harness.synthetic import layers_of
 
@@ -120,15 +121,13 @@ def _measure(side: str, model: Path, store: Store) -> Cost:
 
 def _commands(side: str, model: Path, out: Path) -> list[list[str]]:
     """The command lines of one side."""
-    base, adapter = str(model / "base"), str(model / "adapter")
     if side != "stock":
         targets = [[bits, GROUP_SIZE, side, str(out / str(bits))] for bits in BITS]
-        spec = {"base": base, "adapter": adapter, "targets": targets}
+        spec = {"base": str(model / "base"), "adapter": str(model / "adapter"), "targets": targets}
         return [[sys.executable, "-m", "harness.engine.fuse", json.dumps(spec)]]
-    mlx_lm, floats = [sys.executable, "-m", "mlx_lm"], str(out / "float")
-    fuse = [*mlx_lm, "fuse", "--model", base, "--adapter-path", adapter, "--save-path", floats, "--dequantize"]
-    quantise = [*mlx_lm, "convert", "--hf-path", floats, "-q", "--q-group-size", str(GROUP_SIZE)]
-    return [fuse, *([*quantise, "--q-bits", str(bits), "--mlx-path", str(out / str(bits))] for bits in BITS)]
+    floats = out / "float"
+    quantise = [stock_convert(floats, bits, GROUP_SIZE, out / str(bits)) for bits in BITS]
+    return [stock_fuse(model / "base", model / "adapter", floats), *quantise]
 
 
 def _run(command: list[str]) -> int:

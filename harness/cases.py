@@ -171,20 +171,21 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
 
     A row's label is what its own first assistant turn does, so files made elsewhere need no labels.
     Only results that the row itself answers are asked about. Topic and phrasing come from the ``provenance.jsonl``
-    beside the file; without one every row is a group of its own.
+    beside the file; without one every query is a group of its own, so that a row written twice is no second witness.
 
     Raises:
         InvalidInput: a malformed row, a first assistant turn that is a malformed call, or a row without provenance.
     """
     first, second = [], []
-    origins = _read_origins(path)
+    origins, asked = _read_origins(path), dict[str, int]()
     for index, row in enumerate(read_rows(path)):
         messages = row["messages"]
         turn = [message["role"] for message in messages].index("assistant")
         known = row.get("tools") or tools
         label = _label(messages[turn], style, known, f"{path}: conversation {index + 1}")
         query = next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
-        origin = _origin(origins, index, path)
+        alike = asked.setdefault(" ".join(query.casefold().split()), index)
+        origin = _origin(origins, alike if origins is None else index, path)
         case = Case(
             id=f"row-{index:03d}",
             suite="held-out",

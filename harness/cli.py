@@ -74,6 +74,16 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--parameters", type=float, default=1.3e9, help="fuse: size of the synthetic model (1.3e9)")
     bench.add_argument("--recipe", choices=(*RECIPES, "both"), default="both", help="fuse: which of ours (both)")
     bench.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    text = "prove what the harness rests on, here: 0 proved, 1 not"
+    proof = add("prove", help=text, description=text)
+    proof.add_argument(
+        "what",
+        choices=("fuse", "recovery", "interval"),
+        help="every fused tensor is stock mlx-lm's; recovery finds a known share; intervals hold the truth as often "
+        "as they say",
+    )
+    proof.add_argument("--profile", default=DEFAULT, help=f"a shipped profile or a path to a .toml ({DEFAULT})")
+    proof.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     outside = add("bfcl", help="score a variant on the items of bfcl-eval, gate nothing")
     outside.add_argument("--profile", default="smollm2", help="a shipped profile or a path to a .toml (smollm2)")
     outside.add_argument("--variant", help="who is asked (fused-5bit, else the first production variant)")

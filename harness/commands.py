@@ -345,6 +345,25 @@ def bench(options: argparse.Namespace) -> int:
     return bench_train(flow, rounds, _CONSOLE)
 
 
+def prove(options: argparse.Namespace) -> int:
+    """Prove on this machine what fusing and judging rest on."""
+    if options.what == "interval":
+        from harness.coverage import prove_interval
+
+        return prove_interval(_CONSOLE)
+    flow = _flow(options)
+    plan.require_machine(flow)
+    if options.what == "fuse":
+        if not (flow.profile.training or flow.profile.adapter):
+            raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
+        from harness.prove_fuse import prove_fuse
+
+        return prove_fuse(flow, _CONSOLE)
+    from harness.prove_recovery import prove_recovery
+
+    return prove_recovery(SurvivalStage(flow), _CONSOLE)
+
+
 def bfcl(options: argparse.Namespace) -> int:
     """Ask one variant the items of an outside benchmark and report; no score fails."""
     from harness.bfcl import read_benchmark

@@ -1,8 +1,9 @@
 """The gates on survival: are a fused model's codes right, and is the gain of the fine-tuning still there? Pure."""
 
-from harness.ladder_record import FolderCheck, Recovery
+from harness.ladder_record import Estimate, FolderCheck, Recovery
 from harness.profile import Budgets, Role
 from harness.record import Verdict
+from harness.survival_record import ModuleIntegrity
 from harness.verdicts import missing, not_applicable, status_of
 
 _NAMED = 5
@@ -29,8 +30,8 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
     good = found.outcome == "equal"
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
-    named = "; ".join(f"{fault.path}: {fault.outcome} {fault.reason}".strip() for fault in found.faults[:_NAMED])
-    settings = f"; other settings than the base's: {', '.join(found.settings)}" if found.settings else ""
+    named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
+    settings = f"; the folder: {', '.join(found.settings)}" if found.settings else ""
     return Verdict(
         variant=variant,
         role=role,
@@ -45,6 +46,13 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
     )
 
 
+def _fault(fault: ModuleIntegrity) -> str:
+    """What is wrong with a module, the outcome said once."""
+    if fault.reason.lower().startswith(fault.outcome):
+        return fault.reason
+    return f"{fault.outcome}: {fault.reason}" if fault.reason else fault.outcome
+
+
 def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets, reason: str = "") -> Verdict:
     """The lower bound of the share of the gain that is left is at least the profile's floor."""
     gate = "recovery"
@@ -54,15 +62,6 @@ def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets,
         return missing(variant, role, gate, "the held-out rows were not scored")
     share, blocks = found.share, gate in budgets.inconclusive_blocks
     undecided = found.outcome in ("inconclusive", "nothing to recover") and role != "control"
-    if share is None:
-        gain = found.gain
-        told = f"nothing to recover: the adapter gains {gain.value:.3g} nats a token on these rows"
-        told += f" ({gain.interval.low:.3g} to {gain.interval.high:.3g})" if gain.interval else ""
-    else:
-        bounds = f" (95 % {share.interval.low:.1%} to {share.interval.high:.1%})" if share.interval else ""
-        told = f"{found.outcome}: {share.value:.1%} of the gain{bounds}, at least {found.floor:.0%} wanted"
-        if found.attribution:
-            told += f"; against the zero-delta control {found.attribution.value:.1%}"
     return Verdict(
         variant=variant,
         role=role,
@@ -73,6 +72,25 @@ def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets,
         unit="share",
         samples=found.gain.samples,
         interval=share.interval if share else None,
-        detail=told,
+        detail=_told(found),
         blocks=blocks,
     )
+
+
+def _told(found: Recovery) -> str:
+    """The share that is left, or why there is none."""
+    share, gain = found.share, found.gain
+    if found.outcome == "reference lost":
+        left = f"{share.value:.1%} of it{_bounds(share)}" if share else "nothing sure of it"
+        return f"reference lost: the model that recovery is measured from has itself {left}, the live adapter has all"
+    if share is None and gain.interval is None:
+        return "nothing to recover: all rows are of one topic, so that nothing says how sure any gain is"
+    if share is None:
+        ends = f" ({gain.interval.low:.3g} to {gain.interval.high:.3g})" if gain.interval else ""
+        return f"nothing to recover: the adapter gains {gain.value:.3g} nats a token on these rows{ends}"
+    told = f"{found.outcome}: {share.value:.1%} of the gain{_bounds(share)}, at least {found.floor:.0%} wanted"
+    return told + (f"; against the zero-delta control {found.attribution.value:.1%}" if found.attribution else "")
+
+
+def _bounds(share: Estimate) -> str:
+    return f" (95 % {share.interval.low:.1%} to {share.interval.high:.1%})" if share.interval else ""

@@ -1,11 +1,11 @@
 """The ladder's numbers as text, the same in Markdown and in HTML, and what each column means. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from harness.cells import NOT_MEASURED, number, size
 from harness.interval import Interval
-from harness.ladder_record import Decisions, Estimate, LadderRecord, Recovery, RungRecord, TokenSummary
+from harness.ladder_record import Decisions, Estimate, LadderRecord, RecipeSize, Recovery, RungRecord, TokenSummary
 
 
 class LadderColumn(NamedTuple):
@@ -42,7 +42,9 @@ def recovery(found: Recovery | None) -> str:
     """The share of the gain that is left, and the verdict on it; empty where it is not asked."""
     if found is None:
         return ""
-    return found.outcome if found.share is None else f"{share(found.share)}, {found.outcome}"
+    if found.share is None or found.outcome == "reference lost":  # then the share is the reference's
+        return found.outcome
+    return f"{share(found.share)}, {found.outcome}"
 
 
 def percent(value: float) -> str:
@@ -68,6 +70,11 @@ def percents(found: Interval | None) -> str:
 def _attribution(rung: RungRecord) -> str:
     found = rung.recovery.attribution if rung.recovery else None
     return share(found) if found else ""
+
+
+def _nll(rung: RungRecord) -> str:
+    lost = f", {rung.without_number} tokens without a number" if rung.without_number else ""
+    return estimate(rung.tokens.nll) + lost
 
 
 def _of(part: Literal["calls", "prose"], rung: RungRecord, name: Literal["kl", "same_top"]) -> Estimate | None:
@@ -99,9 +106,9 @@ LADDER = (
     ),
     LadderColumn(
         "NLL",
-        lambda r: estimate(r.tokens.nll),
+        _nll,
         "Negative log-likelihood of held-out assistant tokens, nats each, "
-        "with the 95 % interval of a bootstrap by topic.",
+        "with the 95 % interval of a bootstrap by topic; one without a number counts as 87.3.",
     ),
     LadderColumn(
         "recovery",
@@ -147,15 +154,44 @@ def about(ladder: LadderRecord) -> str:
     )
 
 
-def recipes(ladder: LadderRecord) -> str:
-    """What one recipe gains over the other in size and in KL at a width fused in both; empty without one."""
+class RecipeRow(NamedTuple):
+    """One width in both recipes: sizes and how far ``preserve`` is from the other; KL and recovery where scored."""
+
+    bits: str
+    preserve: str
+    mlx_lm: str
+    difference: str
+    kl: str
+    recovered: str
+
+
+RECIPE_TITLES = (
+    "bits",
+    "preserve",
+    "mlx-lm",
+    "preserve against mlx-lm",
+    "mean KL, preserve / mlx-lm",
+    "recovery, likewise",
+)
+
+
+def recipes(ladder: LadderRecord) -> tuple[RecipeRow, ...]:
+    """What recipe ``preserve`` gains over ``mlx-lm`` in size at every width, and in KL at the one fused in both."""
     named = {rung.variant: rung for rung in ladder.rungs}
-    other = next((r for r in ladder.rungs if r.kind == "fused" and r.bits and r.variant != f"fused-{r.bits}bit"), None)
-    if other is None or (own := named.get(f"fused-{other.bits}bit")) is None:
-        return ""
-    gap = other.size_bytes / own.size_bytes - 1
-    return (
-        f"{other.variant} against {own.variant}: {size(other.size_bytes)} and {size(own.size_bytes)} ({gap:+.1%}), "
-        f"mean KL {number(other.tokens.kl.value)} and {number(own.tokens.kl.value)} nats a token, recovery "
-        f"{recovery(other.recovery)} and {recovery(own.recovery)}"
-    )
+    return tuple(_recipe_row(found, named) for found in ladder.recipe_sizes)
+
+
+def _recipe_row(found: RecipeSize, named: Mapping[str, RungRecord]) -> RecipeRow:
+    own, name = named.get(f"fused-{found.bits}bit"), f"fused-{found.bits}bit"
+    pair = [named.get(f"{name}.{recipe}", own) for recipe in ("preserve", "mlx-lm")]
+    both = [rung for rung in pair if rung] if pair[0] is not pair[1] else []
+    told = ("not scored", "not scored")
+    if len(both) == 2:
+        shares = [rung.recovery.share if rung.recovery else None for rung in both]
+        told = (
+            " / ".join(number(rung.tokens.kl.value) for rung in both),
+            " / ".join(percent(one.value) if one else NOT_MEASURED for one in shares),
+        )
+    gap, stock = found.preserve_bytes - found.mlx_lm_bytes, found.mlx_lm_bytes
+    difference = f"{'-' if gap < 0 else '+'}{size(abs(gap))} ({gap / stock:+.1%})"
+    return RecipeRow(str(found.bits), size(found.preserve_bytes), size(stock), difference, *told)

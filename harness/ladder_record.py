@@ -6,7 +6,7 @@ from harness.frozen import Frozen
 from harness.interval import Interval
 from harness.survival_record import ModuleDelta, ModuleIntegrity, Outcome
 
-RecoveryOutcome = Literal["fine", "regressed", "inconclusive", "nothing to recover"]
+RecoveryOutcome = Literal["fine", "regressed", "inconclusive", "nothing to recover", "reference lost"]
 Safety = Literal["safe", "not shown to be safe", "not safe", "not measured"]
 
 
@@ -42,8 +42,9 @@ class Recovery(Frozen):
     """How much of the fine-tuning's gain in NLL a fused model keeps, and whether that is enough.
 
     ``share`` is (NLL of the base - NLL of the variant) / (NLL of the base - NLL of the reference), None where the
-    reference's own gain may be nothing. ``attribution`` is the same with the zero-delta control of that width in
-    place of the base; it judges nothing.
+    reference's own gain may be nothing. Where the reference itself has lost the live adapter's gain, ``share`` is the
+    reference's, ``gain`` the live adapter's, and nothing is judged by them. ``attribution`` is the same with the
+    zero-delta control of that width in place of the base; it judges nothing.
     """
 
     share: Estimate | None
@@ -60,6 +61,7 @@ class RungRecord(Frozen):
     decisions were read from at most; None is the whole. ``flips`` are prompts where the variant opens a call and the
     live adapter does not, or the other way round. ``margin`` is the mean of y ln(p / (1 - p)), p the teacher-forced
     probability of the call-opening string, ``drift`` its difference to the live adapter's on the same prompts.
+    ``without_number`` tokens got no likelihood that is a number; they count as ``scores.NO_LIKELIHOOD`` nats.
     """
 
     variant: str
@@ -78,6 +80,21 @@ class RungRecord(Frozen):
     margin: Estimate
     drift: Estimate
     recovery: Recovery | None
+    without_number: int = 0
+
+
+class RecipeSize(Frozen):
+    """The weight files of one width in both recipes, in bytes, read off the shapes of their tensors."""
+
+    bits: int
+    preserve_bytes: int
+    mlx_lm_bytes: int
+
+
+class RecipeSizes(Frozen):
+    """All widths of a ladder, the widest first."""
+
+    widths: tuple[RecipeSize, ...]
 
 
 class FolderCheck(Frozen):
@@ -134,3 +151,4 @@ class LadderRecord(Frozen):
     checks: tuple[FolderCheck, ...] = ()
     diagnoses: tuple[FolderDiagnosis, ...] = ()
     answer: Answer | None = None
+    recipe_sizes: tuple[RecipeSize, ...] = ()

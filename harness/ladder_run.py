@@ -5,12 +5,12 @@ from pathlib import Path
 
 from harness.external import folder_key
 from harness.flow import Variant
-from harness.ladder_record import FolderCheck, FolderDiagnosis, LadderRecord
+from harness.ladder_record import FolderCheck, FolderDiagnosis, LadderRecord, RecipeSize, RecipeSizes
 from harness.record import Reply
 from harness.rungs import Rung, ladder
 from harness.scores import read_scores
 from harness.survival_record import FolderDelta, FolderIntegrity
-from harness.survival_stage import ADAPTER, DELTA, INTEGRITY, SurvivalStage
+from harness.survival_stage import ADAPTER, DELTA, INTEGRITY, SIZES, SurvivalStage
 
 _FAULTS_KEPT = 20
 
@@ -49,6 +49,7 @@ def run_ladder(
                 for name, (_, left) in checked.items()
                 if left
             ),
+            "recipe_sizes": _sizes(stage) if stage.other_recipe in rungs else (),
         }
     )
 
@@ -64,6 +65,11 @@ def _read(artefact: Path) -> tuple[FolderIntegrity | None, FolderDelta | None]:
         FolderIntegrity.model_validate_json(checked.read_text(encoding="utf-8")) if checked.is_file() else None,
         FolderDelta.model_validate_json(left.read_text(encoding="utf-8")) if left.is_file() else None,
     )
+
+
+def _sizes(stage: SurvivalStage) -> tuple[RecipeSize, ...]:
+    stored = (stage.flow.path(stage.sizes) / SIZES).read_text(encoding="utf-8")
+    return RecipeSizes.model_validate_json(stored).widths
 
 
 def _check(name: str, found: FolderIntegrity, folder: Path) -> FolderCheck:

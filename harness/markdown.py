@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from harness import cells, ladder_cells
 from harness.breakdown import DECISIONS, Breakdown, LostPrompt, breakdowns
+from harness.ladder_record import LadderRecord
 from harness.record import Environment, Reply, RunRecord, Verdict
 from harness.summary import Row, headline, is_failure, rows, worst_first
 from harness.visible import markdown_text as _text
@@ -76,8 +77,16 @@ def _ladder(record: RunRecord) -> list[str]:
     kept = _fitting(lines, _SHARES["ladder"])
     outside = ["", kept.pop()] if kept and not kept[-1].startswith("|") else []
     head = [f"| {' | '.join(column.title for column in columns)} |", "|" + " --- |" * len(columns)]
-    told = [_text(text, 600) for text in (ladder_cells.about(found), ladder_cells.recipes(found)) if text]
-    return ["\n".join(["## The ladder", "", *told, "", *head, *kept, *outside])]
+    about = _text(ladder_cells.about(found), 600)
+    return ["\n".join(["## The ladder", "", about, "", *head, *kept, *outside]), *_recipes(found)]
+
+
+def _recipes(found: LadderRecord) -> list[str]:
+    """Both recipes at every width; nothing where they were not compared."""
+    titles = ladder_cells.RECIPE_TITLES
+    lines = [f"| {' | '.join(row)} |" for row in ladder_cells.recipes(found)]
+    head = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    return ["\n".join(["### What recipe preserve gains", "", *head, *lines])] if lines else []
 
 
 def _section(title: str, blocks: Iterable[str], share: str, empty: str) -> str:

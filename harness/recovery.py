@@ -12,12 +12,15 @@ from harness.ladder_record import Estimate, Recovery
 from harness.scores import Scores
 
 
-def recovery(variant: Scores, base: Scores, reference: Scores, zero: Scores | None, floor: float) -> Recovery:
+def recovery(
+    variant: Scores, base: Scores, reference: Scores, zero: Scores | None, floor: float, live: Scores | None = None
+) -> Recovery:
     """Judge one variant.
 
     Fine where the lower bound of the 95 % interval is at least ``floor``, regressed where the upper bound is below
     it, else inconclusive. Where the reference's own gain may be nothing (its interval reaches 0) there is nothing to
-    divide by.
+    divide by. A reference that has not kept ``floor`` of the live adapter's gain is no measure: against what is half
+    lost already, another half would look whole.
 
     Args:
         variant: what is judged.
@@ -25,18 +28,24 @@ def recovery(variant: Scores, base: Scores, reference: Scores, zero: Scores | No
         reference: the fused float model, or the live adapter in its place.
         zero: the zero-delta control of the same width, for the attribution.
         floor: the share that must be left.
+        live: the live adapter, which the reference is measured by first; None where it is the reference.
 
     Raises:
         ValueError: the scores are not of the same rows.
     """
     clusters = token_groups(base)
-    for other in (variant, reference, *([zero] if zero else [])):
+    for other in (variant, reference, *(one for one in (zero, live) if one)):
         if other.file.rows != base.file.rows:
             raise ValueError("scores of different rows cannot be compared")
-    gained = _gain(base, reference)
-    gain = estimate(gained, np.ones(len(gained)), clusters)
-    if gain.interval is None or gain.interval.low <= 0:
+    gained, wanted = _gain(base, reference), _gain(base, live or reference)
+    gain = estimate(wanted, np.ones(len(wanted)), clusters)
+    if gain.interval is None or not gain.interval.low > 0:
         return Recovery(share=None, floor=floor, gain=gain, outcome="nothing to recover", attribution=None)
+    kept = estimate(gained, wanted, clusters)
+    if _outcome(kept, floor) != "fine":
+        return Recovery(share=kept, floor=floor, gain=gain, outcome="reference lost", attribution=None)
+    if live is not None:
+        gain = estimate(gained, np.ones(len(gained)), clusters)
     share = estimate(_gain(base, variant), gained, clusters)
     attribution = None
     if zero is not None and _gain(zero, reference).sum() > 0:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.errors import InvalidInput
 from harness.ladder_record import Decisions, Estimate, LadderRecord, Recovery, RungRecord, TokenSummary
 from harness.record import Reply, Suite
 from harness.recovery import estimate, recovery, token_groups
@@ -31,8 +32,17 @@ def ladder(rungs: Sequence[Rung], reference: str, reason: str, adapter: Sequence
         reason: why it is this one.
         adapter: the live adapter's whole replies, which flips are counted against.
         floor: the recovery that must be left.
+
+    Raises:
+        InvalidInput: the base, the adapter or the reference gave no numbers for some tokens.
     """
     named = {rung.name: rung for rung in rungs}
+    for name in ("base", "adapter", reference):
+        if without := named[name].scores.file.without_number:
+            raise InvalidInput(
+                f"{name}: {without} of {len(named[name].scores.tokens.nll)} held-out tokens have no likelihood that is "
+                "a number, so nothing can be measured from it. Its weights overflow or are damaged"
+            )
     file = named[reference].scores.file
     return LadderRecord(
         reference=reference,
@@ -69,6 +79,7 @@ def _rung(rung: Rung, named: Mapping[str, Rung], reference: Rung, adapter: Seque
         margin=estimate(margins, once, groups),
         drift=estimate(margins - live, once, groups),
         recovery=_recovery(rung, named, reference, floor),
+        without_number=scores.file.without_number,
     )
 
 
@@ -76,7 +87,9 @@ def _recovery(rung: Rung, named: Mapping[str, Rung], reference: Rung, floor: flo
     if rung.kind != "fused":
         return None
     zero = named.get(f"zero-{rung.bits}bit") if rung.name == f"fused-{rung.bits}bit" else None
-    return recovery(rung.scores, named["base"].scores, reference.scores, zero.scores if zero else None, floor)
+    live = None if reference.name == "adapter" else named["adapter"].scores
+    control = zero.scores if zero else None
+    return recovery(rung.scores, named["base"].scores, reference.scores, control, floor, live)
 
 
 def _margins(scores: Scores) -> np.ndarray:

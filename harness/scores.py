@@ -13,6 +13,7 @@ from harness.frozen import Frozen
 from harness.record import Label, Reply, Suite
 
 LOG_PROBABILITIES = "log_probabilities.npy"
+NO_LIKELIHOOD = 87.3  # nats: exp(-87.3) is the smallest probability that float32 holds at full precision
 _TOKENS = "tokens.npz"
 _SCORES = "scores.json"
 
@@ -40,7 +41,10 @@ class Margin(Frozen):
 
 
 class ScoreFile(Frozen):
-    """What was scored beside tokens. ``read_to`` is how many tokens of a reply were read; 0: none was asked for."""
+    """What was scored beside tokens. ``read_to`` is how many tokens of a reply were read; 0: none was asked for.
+
+    ``without_number`` tokens got no likelihood that is a number, and are ``NO_LIKELIHOOD`` nats.
+    """
 
     rows: tuple[ScoredRow, ...]
     margins: tuple[Margin, ...]
@@ -50,6 +54,7 @@ class ScoreFile(Frozen):
     bits_per_weight: float
     size_bytes: int
     replies_on: str
+    without_number: int = 0
 
 
 @dataclass(frozen=True, eq=False)

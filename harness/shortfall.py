@@ -164,7 +164,7 @@ def _strength(share: float) -> str:
     """What a least-squares share of the delta means."""
     if not 0.9 <= share <= 1.1:
         return f"{share:.0%} of the delta is there"
-    return f"the delta is there ({share:.0%}), encoded from other floats: another dtype, or quantised twice"
+    return f"the delta is there ({share:.0%}), encoded from other floats: another dtype or device, or quantised twice"
 
 
 def _experts(numbers: Sequence[int]) -> str:

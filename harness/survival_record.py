@@ -66,7 +66,8 @@ class ModuleIntegrity(Module):
 class FolderIntegrity(Frozen):
     """A fused folder against its base and adapter, whose contents the keys are hashes of.
 
-    ``settings`` names fields of the model's configuration that are not the base's.
+    ``settings`` names fields of the model's configuration that are not the base's, why mlx-lm refuses it, or that it
+    is not the folder that was asked for.
     """
 
     base_key: str

@@ -7,13 +7,15 @@ does not judge are fused only to be compared with.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cases import find_case_file
 from harness.errors import InvalidInput
 from harness.flow import Flow, Source, Variant
-from harness.fusing import Target
+from harness.fusing import Target, target
+from harness.ladder_record import RecipeSizes
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
 from harness.profile import ADAPTER, RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
 from harness.store import Step, file_sha256
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from harness.engine.scored_rows import Work
 
 FLOAT = "fused-float"
-INTEGRITY, DELTA = "integrity.json", "delta.json"
+INTEGRITY, DELTA, SIZES = "integrity.json", "delta.json", "sizes.json"
 _SHARE_OF_MEMORY = 0.75  # of the machine's, that the fused float model may take
 
 
@@ -121,7 +123,7 @@ class SurvivalStage:
 
             theirs = None if is_reference else flow.path(self.scores(reference))
             adapter = flow.path(rung.adapter) if rung.adapter else None
-            score(flow.path(rung.folder), adapter, self._work, theirs, out, ask=ask)
+            score(flow.path(rung.folder), adapter, self.work, theirs, out, ask=ask)
 
         inputs = {
             "variant": rung.key,
@@ -137,6 +139,21 @@ class SurvivalStage:
         disk_gb = self._log_probabilities_gb() if is_reference else 0.0
         return Step("scores", 1, inputs, make, disk_gb=disk_gb, note=rung.name)
 
+    @cached_property
+    def sizes(self) -> Step:
+        """What every width would take in either recipe."""
+        flow = self.flow
+
+        def make(out: Path) -> None:
+            from harness.engine.recipe_sizes import recipe_sizes
+
+            found = recipe_sizes(flow.path(flow.base), flow.path(flow.adapter), self.widths, self.fuse.group_size)
+            (out / SIZES).write_text(RecipeSizes(widths=tuple(found)).model_dump_json(indent=1), encoding="utf-8")
+
+        versions = {name: metadata.version(name) for name in ("mlx", "mlx-lm")}
+        asked = {"widths": self.widths, "group_size": self.fuse.group_size}
+        return Step("sizes", 1, {"base": flow.base.key, "adapter": flow.adapter.key, **asked, **versions}, make)
+
     def fused_steps(self, only: Sequence[str] = ()) -> list[Step]:
         """Every fused folder that the ladder needs."""
         folders = [rung.folder for rung in self.needed(only) if rung.kind in ("fused", "zero")]
@@ -145,15 +162,14 @@ class SurvivalStage:
     def survived(self, rung: Variant) -> Step:
         """A fused folder against its base and adapter: are its codes right (if judged), what is left of the delta."""
         flow = self.flow
-        inputs = {"base": flow.base.key, "adapter": flow.adapter.key, "folder": rung.folder.key}
-        environment = numeric_environment()
-        return Step(
-            "survived",
-            2,
-            inputs | {"environment": environment},
-            lambda out: self._check([(rung, out)]),
-            note=rung.name,
-        )
+        inputs = {
+            "base": flow.base.key,
+            "adapter": flow.adapter.key,
+            "folder": rung.folder.key,
+            "judged": rung in self.judged(),
+            "environment": numeric_environment(),
+        }
+        return Step("survived", 3, inputs, lambda out: self._check([(rung, out)]), note=rung.name)
 
     def survived_together(self, only: Sequence[str] = ()) -> dict[str, Path]:
         """The artefacts of ``survived`` by rung; the missing ones are made in one pass over base and adapter."""
@@ -168,6 +184,7 @@ class SurvivalStage:
         return [rung for rung in self.needed(only) if rung.name in widths]
 
     def _check(self, outs: Sequence[tuple[Variant, Path]]) -> None:
+        from harness.engine.asked import not_as_asked
         from harness.engine.delta_stats import delta_stats
         from harness.engine.integrity import integrity
 
@@ -175,7 +192,10 @@ class SurvivalStage:
         judged = [(rung, out) for rung, out in outs if rung in self.judged()]
         coded = [(rung, out) for rung, out in outs if rung.bits is not None]
         found = integrity(base, adapter, self._folders(judged)) if judged else []
-        for one, (_, out) in zip(found, judged, strict=True):
+        asked = [(self._target(rung.bits), self.flow.path(rung.folder)) for rung, _ in judged]
+        others = not_as_asked(base, adapter, asked) if judged else []
+        for one, other, (_, out) in zip(found, others, judged, strict=True):
+            one = one.model_copy(update={"settings": (*one.settings, *other)})
             (out / INTEGRITY).write_text(one.model_dump_json(indent=1), encoding="utf-8")
         left = delta_stats(base, adapter, self._folders(coded)) if coded else []
         for stats, (_, out) in zip(left, coded, strict=True):
@@ -192,10 +212,11 @@ class SurvivalStage:
         ordered = sorted(rungs, key=lambda rung: rung.name != self.reference.variant.name)
         scores = [self.scores(rung) for rung in ordered]
         checked = [self.survived(rung) for rung in self._checked(only)]
-        return [self.flow.zero, *self.fused_steps(only), *scores, *checked]
+        sizes = [self.sizes] if self.other_recipe in rungs else []
+        return [self.flow.zero, *self.fused_steps(only), *sizes, *scores, *checked]
 
     @cached_property
-    def _work(self) -> "Work":
+    def work(self) -> "Work":
         """What is scored, as tokens of the base's tokenizer, which every rung shares."""
         from harness.engine.scored_rows import prepare
 
@@ -203,8 +224,8 @@ class SurvivalStage:
         split = flow.path(flow.corpus) / "test.jsonl"
         return prepare(flow.path(flow.base), split, flow.cases(), profile.prompting, flow.tools, self.settings.rows)
 
-    def _target(self, bits: Width | None) -> Target:
-        return Target(bits=bits, group_size=self.fuse.group_size, recipe=self.fuse.recipe)
+    def _target(self, bits: int | None) -> Target:
+        return target(bits, self.fuse.group_size, self.fuse.recipe)
 
     def _fused(self, name: str, adapter: Source, wanted: Target) -> Variant:
         folder = self.flow.fused_from(adapter, wanted)

@@ -76,19 +76,22 @@ class FusedFolder:
 
     def _said(self, path: str) -> "_Said | None":
         """What the config says; None where it does not speak mlx-lm's language."""
-        settings = self.config.get("quantization") or self.config.get("quantization_config")
+        settings = self.config.get("quantization")
+        if not settings and (self.config.get("quantization_config") or {}).get("quant_method"):
+            return None
         if not settings:
             return _Said(None, default=False)
         if "bits" not in settings or "group_size" not in settings:
             return None
-        own = settings.get(path)
-        if own is False:
+        own = settings.get(path, settings)
+        if not own:  # false, or empty
             return _Said(None, default=False)
-        said = own if isinstance(own, dict) else settings  # a module's own leaves nothing to the settings of the whole
+        named = own is not settings and isinstance(own, dict)
+        said = own if named else settings  # a module's own leaves nothing to the settings of the whole
         mode = said.get("mode", "affine")
         group_size, bits = _DEFAULTS.get(mode, (0, 0))
         way = Way(said.get("group_size") or group_size, said.get("bits") or bits, mode)
-        return _Said(way, default=not isinstance(own, dict))
+        return _Said(way, default=not named)
 
 
 class _Said(NamedTuple):
@@ -106,11 +109,22 @@ def read_fused(folder: Path, model: nn.Module) -> FusedFolder:
     arrays: dict[str, mx.array] = {}
     try:
         for file in sorted(folder.glob("model*.safetensors")):
-            arrays |= load_arrays(file).arrays
+            found = load_arrays(file).arrays
+            _refuse_twice(folder, file.name, arrays.keys() & found.keys())
+            arrays |= found
         config = load_config(folder)
     except (RuntimeError, ValueError) as error:
         raise InvalidInput(f"{folder}: cannot be read: {error}. Fuse again") from error
     return FusedFolder(folder, _as_loaded(arrays, model), config)
+
+
+def _refuse_twice(folder: Path, file: str, names: set[str]) -> None:
+    """Loading takes files in the order of the disk, so that nobody knows which of two tensors counts."""
+    if names:
+        raise InvalidInput(
+            f"{folder}: {len(names)} tensors of {file} are in another file too, first {min(names)}. "
+            "Delete the files of an earlier model"
+        )
 
 
 def _as_loaded(arrays: dict[str, mx.array], model: nn.Module) -> dict[str, mx.array]:

@@ -20,7 +20,7 @@ from harness.engine.kernels import quantise_all
 from harness.engine.merge import merge
 from harness.engine.mismatch import Suspect, explain
 from harness.engine.recipe import Way
-from harness.engine.survey import Claim, Survey, settings, survey
+from harness.engine.survey import Claim, Survey, refusal, settings, survey
 from harness.external import folder_key
 from harness.progress import Amount
 from harness.survival_record import FolderIntegrity, ModuleIntegrity
@@ -47,10 +47,14 @@ def integrity(base: Path, adapter: Path, folders: Sequence[Path]) -> list[Folder
             adapter_key=folder_key(adapter),
             folder_key=folder_key(folder),
             modules=tuple(modules.values()),
-            settings=settings(base, folder),
+            settings=settings(base, folder) or (refusal(folder) if _all_equal(modules) else ()),
         )
         for folder, modules in zip(folders, judged, strict=True)
     ]
+
+
+def _all_equal(modules: dict[str, ModuleIntegrity]) -> bool:
+    return all(module.outcome == "equal" for module in modules.values())
 
 
 def _recomputed(

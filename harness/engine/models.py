@@ -160,6 +160,8 @@ def attach_adapter(model: nn.Module, adapter: Path) -> None:
         raise InvalidInput(f"{adapter}: the adapter does not fit the base: {error}") from error
     loaded = set(load_arrays(adapter / "adapters.safetensors").arrays)
     wanted = {name for name in named_arrays(model.parameters()) if name.rsplit(".", 1)[-1] in _ADAPTER_LEAVES}
+    if not loaded:
+        raise InvalidInput(f"{adapter}: adapters.safetensors holds no tensor; there is no adapter in it")
     if absent := sorted(wanted - loaded):
         raise InvalidInput(
             f"{adapter}: {len(absent)} of {len(wanted)} adapter tensors are missing, first {absent[0]}. "

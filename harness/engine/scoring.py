@@ -21,7 +21,7 @@ from harness.engine.scored_rows import Scored, Work
 from harness.machine import has_fast_quantised_kernels
 from harness.record import Reply
 from harness.replies import read_reply
-from harness.scores import LOG_PROBABILITIES, Margin, ScoredRow, ScoreFile, Scores, Tokens, write_scores
+from harness.scores import LOG_PROBABILITIES, NO_LIKELIHOOD, Margin, ScoredRow, ScoreFile, Scores, Tokens, write_scores
 from harness.token_numbers import TokenNumbers, log_odds, log_probability_and_rest, token_numbers
 
 _LOGITS_AT_ONCE = 64 << 20  # bytes of logits that are held at a time
@@ -64,15 +64,17 @@ def score(folder: Path, adapter: Path | None, work: Work, reference: Path | None
         if ask:
             replies += _replies(reader, batch, opened, work, read_to)
     rows = [one for one in ordered if one.continuation]
+    tokens, without = _tokens(numbers, rows)
     file = ScoreFile(
         rows=tuple(ScoredRow(case=one.case.id, group=one.case.group) for one in rows),
         margins=tuple(margins),
         opening=tokenizer.decode(list(work.opening)),
         replies=tuple(replies),
         read_to=read_to,
+        without_number=without,
         **{k: v for k, v in weights_of(folder, adapter).items() if k in ScoreFile.model_fields},
     )
-    write_scores(Scores(file, _tokens(numbers, rows)), out)
+    write_scores(Scores(file, tokens), out)
     del model, reader
     mx.clear_cache()  # the next model's weights have other shapes
 
@@ -163,7 +165,8 @@ def _opened(
 
 
 def _margin(one: Scored, logits: np.ndarray, work: Work) -> Margin:
-    odds = log_odds(*log_probability_and_rest(logits, np.array(work.opening)))
+    numbers = np.isfinite(logits).all()  # what is none favours neither
+    odds = log_odds(*log_probability_and_rest(logits, np.array(work.opening))) if numbers else 0.0
     case = one.case
     return Margin(case=case.id, suite=case.suite, label=case.label, group=case.group, log_odds=odds)
 
@@ -201,12 +204,14 @@ def _decided(reader: Reader, likeliest: list[int], work: Work) -> Generated | No
     return Generated(tokens=(first,), finish="length")
 
 
-def _tokens(numbers: list[TokenNumbers], rows: list[Scored]) -> Tokens:
+def _tokens(numbers: list[TokenNumbers], rows: list[Scored]) -> tuple[Tokens, int]:
+    """The arrays of all tokens, and how many have no likelihood that is a number: weights overflowed, or are NaN."""
     nll, kl, same = (np.concatenate(parts) for parts in zip(*((n.nll, n.kl, n.same_top) for n in numbers), strict=True))
-    return Tokens(
-        nll=nll,
-        kl=kl,
+    tokens = Tokens(
+        nll=np.where(np.isfinite(nll), nll, np.float32(NO_LIKELIHOOD)),
+        kl=np.where(np.isfinite(kl), kl, np.float32(NO_LIKELIHOOD)),
         same=same,
         call=np.array([mark for one in rows for mark, own in zip(one.call, one.written, strict=True) if own]),
         row=np.repeat(np.arange(len(rows)), [sum(one.written) for one in rows]),
     )
+    return tokens, int((~np.isfinite(nll)).sum())

@@ -31,6 +31,15 @@ _DTYPES = {
 }
 
 
+def bytes_of_files(shapes: list[Shape]) -> int:
+    """What the weight files of these tensors will take, their headers included."""
+    return sum(lay_out(_tensors(shapes)).sizes.values())
+
+
+def _tensors(shapes: list[Shape]) -> list[Tensor]:
+    return [Tensor(name=s.name, dtype=_DTYPES[s.dtype], shape=s.shape, size=s.size) for s in shapes]
+
+
 class Shards:
     """The weight files of one folder, open for writing; tensors may come in any order and in pieces.
 
@@ -38,7 +47,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path, shapes: list[Shape], parameters: int) -> None:
-        self._tensors = [Tensor(name=s.name, dtype=_DTYPES[s.dtype], shape=s.shape, size=s.size) for s in shapes]
+        self._tensors = _tensors(shapes)
         self._layout: Layout = lay_out(self._tensors)
         self._folder, self._parameters = folder, parameters
         self._written = {tensor.name: 0 for tensor in self._tensors}

@@ -17,6 +17,7 @@ from harness.engine.arrays import named_arrays
 from harness.engine.deltas import is_experts
 from harness.engine.fused_folder import FaultError, FusedFolder
 from harness.engine.merge import Merged
+from harness.engine.models import read_model
 from harness.engine.recipe import Way
 from harness.engine.weights import Source, Whole
 from harness.errors import InvalidInput
@@ -122,9 +123,20 @@ def _checked(
             raise FaultError("shape", f"wrong shape: {name} is {tuple(found[name].shape)}, not {source.shape}")
     if way is None and f"{path}.weight" in found and not mx.issubdtype(found[f"{path}.weight"].dtype, mx.floating):
         raise FaultError("missing", f"missing from the folder: {path}.scales; its codes alone are no weights")
+    if cut := _without_fractions(module, way, found):
+        raise FaultError("shape", f"wrong dtype: {cut[0]} is {found[cut[0]].dtype}, which holds no fractions")
     if "weight" in module and (said := fused.contradiction(path, way)):
         raise FaultError("width", f"other width than the config says: {said}")
     return way
+
+
+def _without_fractions(module: nn.Module, way: Way | None, found: dict[str, mx.array]) -> list[str]:
+    """Floats of a module that a folder holds as integers; in modes other than affine scales are codes too."""
+    codes = ("weight", "scales") if way and way.mode != "affine" else ("weight",) if way else ()
+    leaves = {name: name.rpartition(".")[2] for name in found}
+    own = {leaf for leaf in leaves.values() if leaf in module and not mx.issubdtype(module[leaf].dtype, mx.floating)}
+    floats = [name for name, leaf in leaves.items() if leaf not in codes and leaf not in own]
+    return sorted(name for name in floats if not mx.issubdtype(found[name].dtype, mx.floating))
 
 
 def _choices(
@@ -195,8 +207,21 @@ def settings(base: Path, folder: Path) -> tuple[str, ...]:
         ours, theirs = vars(kind.from_dict(own)), vars(kind.from_dict(found))
     except (KeyError, TypeError, ValueError) as error:
         return (f"config.json is none of a {own['model_type']} model: {error!r}",)
+    if own.get("model_file") != found.get("model_file"):  # code in place of the class that was compared with
+        return (f"model_file {found.get('model_file')!r}, base {own.get('model_file')!r}",)
+    if found.get("quantize_activations"):
+        return ("quantize_activations: what goes into every layer is rounded too",)
     return tuple(
         f"{name} {theirs.get(name)!r}, base {value!r}"
         for name, value in ours.items()
         if theirs.get(name) != value and "quant" not in name and "dtype" not in name
     )
+
+
+def refusal(folder: Path) -> tuple[str, ...]:
+    """Why mlx-lm would not load a folder whose tensors are right, if it would not: its config is another model's."""
+    try:
+        read_model(folder)
+    except InvalidInput as error:
+        return (str(error),)
+    return ()

@@ -183,12 +183,14 @@ def test_topic_and_phrasing_come_from_the_provenance_beside_the_rows(tmp_path: P
     assert (second.turn, second.group) == (2, "Paginator")
 
 
-def test_a_row_made_elsewhere_is_a_group_of_its_own(tmp_path: Path) -> None:
-    """Nothing is known about what it shares with others."""
-    found = held_out_cases(rows(tmp_path, turns("Q", "A."), turns("Q", "A.")), "fenced", TOOLS, 1)
-    assert [(case.group, case.phrasing, case.unseen) for case in found] == [
-        ("row-000", "", False),
-        ("row-001", "", False),
+def test_a_query_made_elsewhere_is_a_group_of_its_own(tmp_path: Path) -> None:
+    """Nothing is known about what it shares with others; the same one again, however spaced, is no second witness."""
+    asked = [turns(query, "A.") for query in ("Q", "R", "q ")]
+    found = held_out_cases(rows(tmp_path, *asked), "fenced", TOOLS, 1)
+    assert [(case.id, case.group, case.phrasing, case.unseen) for case in found] == [
+        ("row-000", "row-000", "", False),
+        ("row-001", "row-001", "", False),
+        ("row-002", "row-000", "", False),
     ]
 
 

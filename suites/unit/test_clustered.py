@@ -1,10 +1,15 @@
 """Ratios over clusters, and whether their intervals hold what they promise."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from harness import clustered
+from harness import coverage as coverage_module
 from harness.clustered import drawn, ratio, summed
+from harness.coverage import TRUE, Setting, coverage, worlds
 
 
 def test_a_mean_is_the_ratio_to_a_count() -> None:
@@ -45,29 +50,52 @@ def test_a_sum_of_zero_divides_nothing() -> None:
 
 
 def test_intervals_hold_the_true_ratio_about_as_often_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """69 rows in up to 50 topics that share part of their gain and loss: better than percentiles of the same draws."""
+    """69 rows in 50 topics that share part of their gain and loss: better than percentiles of the same draws."""
     monkeypatch.setattr(clustered, "RESAMPLES", 1000)
     drawn.cache_clear()
-    rng, true, worlds = np.random.default_rng(1), 0.98, 400
-    held = {"studentised": 0, "percentile": 0}
-    for _ in range(worlds):
-        tops, bottoms, topics = _rows(rng, true)
-        found = ratio(tops, bottoms, topics).interval
-        assert found is not None
-        held["studentised"] += found.low <= true <= found.high
+    setting, percentile = Setting(69, 50, 0.5), 0
+    found = coverage(setting, 400)
+    for tops, bottoms, topics in worlds(setting, 400):
         above, below = summed(tops, topics), summed(bottoms, topics)
         counts = drawn(len(above))
         low, high = np.quantile((counts @ above) / (counts @ below), [0.025, 0.975])
-        held["percentile"] += low <= true <= high
+        percentile += low <= TRUE <= high
     drawn.cache_clear()
-    assert held["studentised"] >= held["percentile"]
-    assert 0.90 <= held["studentised"] / worlds <= 0.98
+    assert found.held >= percentile
+    assert 0.90 <= found.held / found.worlds <= 0.98
 
 
-def _rows(rng: np.random.Generator, true: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gains left and gains there were of 69 rows, and their topics; losses are skewed and shared within a topic."""
-    topics, tokens = rng.integers(0, 50, 69), rng.integers(8, 60, 69)
-    gain = 1.5 * rng.gamma(4, 0.25, 50)[topics] * rng.gamma(8, 1 / 8, 69) * tokens
-    skewed = [rng.lognormal(-0.125, 0.5, count) for count in (50, 69)]
-    loss = (1 - true) * 1.5 * skewed[0][topics] * skewed[1] * tokens
-    return gain - loss + 0.05 * rng.normal(0, 1, 69) * np.sqrt(tokens), gain, topics
+@pytest.mark.parametrize("topics", [2, 3, 4])
+def test_the_interval_of_a_few_topics_is_wide_enough(topics: int) -> None:
+    """Two topics that agree by chance are no proof: the lower bound is seldom above the truth."""
+    found = coverage(Setting(24, topics, 0.5), 300)
+    assert found.held / found.worlds > 0.87
+    assert found.above / found.worlds < 0.1
+
+
+def test_a_world_keeps_the_share_that_it_says() -> None:
+    """Over many worlds the gain that is left is 98 % of the gain."""
+    left, gain = np.sum([(tops.sum(), bottoms.sum()) for tops, bottoms, _ in worlds(Setting(69, 50, 0.5), 200)], axis=0)
+    assert left / gain == pytest.approx(TRUE, abs=0.002)
+
+
+def test_an_interval_that_holds_too_little_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 where intervals are half as wide as they should be, 0 where they are as they are; a line a setting."""
+    monkeypatch.setattr(coverage_module, "WORLDS", 80)
+    monkeypatch.setattr(coverage_module, "SETTINGS", (Setting(24, 10, 0.5), Setting(24, 3, 0.5)))
+    out = io.StringIO()
+    assert coverage_module.prove_interval(Console(file=out, width=200)) == 0
+    monkeypatch.setattr(coverage_module, "ratio", _half_as_wide)
+    assert coverage_module.prove_interval(Console(file=out, width=200)) == 1
+    lines = out.getvalue().splitlines()
+    assert [line.split(":")[-1] for line in lines if line.startswith("interval")] == [
+        " all hold at least 87%",
+        " 2 of 2 HOLD THE TRUTH TOO SELDOM",
+    ]
+
+
+def _half_as_wide(*arguments: np.ndarray) -> clustered.Estimate:
+    found = ratio(*arguments)
+    assert found.interval is not None
+    low, high = ((found.value + end) / 2 for end in (found.interval.low, found.interval.high))
+    return found._replace(interval=found.interval.model_copy(update={"low": low, "high": high}))

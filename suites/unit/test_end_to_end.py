@@ -7,20 +7,36 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import history, history_file
 from harness.cli import main
 from harness.flow import Flow
+from harness.fusing import target
 from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
 from harness.store import HISTORY, Store
 from harness.survival_stage import SurvivalStage
 
-BUILT = ("pool", "tokenizer", "corpus", "base", "probe", "adapter", "fused", "replies", "zero", "scores", "survived")
+BUILT = (
+    "pool",
+    "tokenizer",
+    "corpus",
+    "base",
+    "probe",
+    "adapter",
+    "fused",
+    "replies",
+    "zero",
+    "scores",
+    "survived",
+    "sizes",
+)
 
 
 def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -265,7 +281,104 @@ def test_a_folder_that_lost_its_adapter_turns_the_run_red(build: Path, reports: 
     reasons = "\n".join(load_verdict(tmp_path / "r").reasons)
     for gate in ("integrity", "recovery", "accuracy vs adapter", "canonical"):
         assert f"fused-5bit: {gate}: fail" in reasons
-    assert "self_attn.q_proj: adapter missing" in reasons
+    assert "self_attn.q_proj: ADAPTER MISSING: " in reasons
     assert (
         (tmp_path / "r" / "report.md").read_text(encoding="utf-8").startswith("# No judged width is shown to be safe")
     )
+
+
+LOSSES = {  # what is planted at a width: the module that integrity names, and the share of the gain that may be left
+    8: ("model.layers.0.self_attn.q_proj: differs: 5% of the delta is there", (0.0, 0.9)),  # scale / 20
+    6: (
+        "49 of 50 modules are bit for bit what base and adapter give; model.layers.3.self_attn.q_proj: differs",
+        (0, 1),
+    ),
+    5: (
+        "49 of 50 modules are bit for bit what base and adapter give; "
+        "model.layers.3.mlp.switch_mlp.up_proj: ADAPTER MISSING in expert 2 of 8",
+        (0.9, 1.1),
+    ),
+    4: ("model.layers.0.self_attn.q_proj: differs: 200% of the delta is there", (-1.0, 0.9)),  # added twice
+    3: ("quantised twice", (0.5, 1.1)),
+}
+
+
+def plant(profile: str, build: str, work: Path) -> None:
+    """Put the weights of a loss into each judged folder of a store, and forget what was found out about it.
+
+    In a process of its own, whose BLAS is the one that the right folders were fused with.
+    """
+    import mlx.core as mx
+
+    from harness.engine.arrays import load_arrays
+    from harness.engine.by_the_book import scaled
+    from harness.engine.fuse import fuse
+    from harness.engine.zero import zero_adapter
+
+    stage = SurvivalStage(Flow(load(profile), Store(Path(build))))
+    flow = stage.flow
+    base, adapter = flow.path(flow.base), flow.path(flow.adapter)
+    folders = {bits: flow.path(stage.rung(f"fused-{bits}bit").folder) for bits in LOSSES}
+
+    def changed(name: str, change: Callable[[str, Any], Any]) -> Path:
+        tensors = load_arrays(adapter / "adapters.safetensors").arrays
+        shutil.copytree(adapter, work / name)
+        new = {key: change(key, array) for key, array in tensors.items()}
+        mx.save_safetensors(str(work / name / "adapters.safetensors"), new)
+        return work / name
+
+    def other_seed(name: str, array: Any) -> Any:
+        ours = "layers.3.self_attn.q_proj" in name
+        return mx.random.normal(array.shape, key=mx.random.key(9)) * mx.std(array) if ours else array
+
+    def dropped(name: str, array: Any) -> Any:
+        ours = name.endswith("layers.3.mlp.switch_mlp.up_proj.lora_b")
+        return mx.where((mx.arange(8) == 2)[:, None, None], 0, array) if ours else array
+
+    zero_adapter(folders[4], adapter, work / "zero")
+    given = {
+        8: (base, scaled(adapter, 0.05, work / "weak")),
+        6: (base, changed("seed", other_seed)),
+        5: (base, changed("dropped", dropped)),
+        4: (base, scaled(adapter, 2.0, work / "twice")),
+        3: (folders[4], work / "zero"),
+    }
+    for bits, (source, other) in given.items():
+        out = work / str(bits)
+        out.mkdir()
+        fuse(source, other, [(target(bits, stage.fuse.group_size, stage.fuse.recipe), out)])
+    for bits, folder in folders.items():
+        shutil.copy(work / str(bits) / "model.safetensors", folder)
+        for step in (stage.scores(stage.rung(f"fused-{bits}bit")), stage.survived(stage.rung(f"fused-{bits}bit"))):
+            shutil.rmtree(flow.store.path(step), ignore_errors=True)
+
+
+def test_every_planted_loss_turns_the_gates_red(build: Path, reports: Path, tmp_path: Path) -> None:
+    """One at each of five production widths: integrity names the module, recovery says what share is left."""
+    profile = (PROFILES / "pocket.toml").read_text()
+    profile = profile.replace("widths = [4, 5, 6, 8]", "widths = [3, 4, 5, 6, 8]").replace("[2, 3]", "[2]")
+    profile = profile.replace('fused-4bit = "candidate"', 'fused-4bit = "production"\nfused-3bit = "production"')
+    profile = profile.replace("recovery_floor = 0.95", "recovery_floor = 0.95\ncompare_recipes = false")
+    (tmp_path / "mine.toml").write_text(profile)
+    other, out = tmp_path / "build", tmp_path / "reports"
+    shutil.copytree(build, other)
+    (tmp_path / "work").mkdir()
+    code = "import sys, harness.engine; from pathlib import Path; from suites.unit.test_end_to_end import plant\n"
+    code += "plant(sys.argv[1], sys.argv[2], Path(sys.argv[3]))"
+    given = [str(path) for path in (tmp_path / "mine.toml", other, tmp_path / "work")]
+    ran = subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    command = [sys.executable, "-m", "pytest", "suites/phase8/test_survival.py", "-q", "--profile", given[0]]
+    command += ["--build", given[1], "--reports", str(out)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    verdicts = {(v.variant, v.gate): v for v in load_run(out).verdicts}
+    for bits, (said, (low, high)) in LOSSES.items():
+        integrity, recovery = (verdicts[f"fused-{bits}bit", gate] for gate in ("integrity", "recovery"))
+        assert integrity.status == "fail", (bits, integrity)
+        assert said in integrity.detail, bits
+        assert recovery.measured is not None
+        assert low < recovery.measured < high, (bits, recovery)
+    reasons = load_verdict(out).reasons
+    assert {f"fused-{bits}bit: integrity" for bits in LOSSES} <= {":".join(r.split(":")[:2]) for r in reasons}
+    assert (out / "report.md").read_text(encoding="utf-8").startswith("# No judged width is shown to be safe")

@@ -1,5 +1,6 @@
 """Fused folders: the tensors of stock mlx-lm, in one pass, and never half of one."""
 
+import io
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness.errors import InvalidInput
 from harness.fusing import Target, target
@@ -84,16 +86,11 @@ def read(folder: Path, name: str) -> Any:
 
 def assert_same(ours: Path, stock: Path) -> None:
     """Every tensor bit by bit, config, index, and the files beside them."""
-    import mlx.core as mx
+    from harness.engine.same_folders import same_folders
 
-    mine, theirs = tensors(ours), tensors(stock)
-    assert mine.keys() == theirs.keys()
-    for name, array in theirs.items():
-        assert (mine[name].dtype, mine[name].shape) == (array.dtype, array.shape), name
-        assert mx.array_equal(mine[name].view(mx.uint8), array.view(mx.uint8)).item(), name
-    for name in ("config.json", "model.safetensors.index.json"):
-        assert read(ours, name) == read(stock, name)
-    assert {path.name for path in ours.iterdir()} == {path.name for path in stock.iterdir()}
+    found = same_folders(ours, stock)
+    assert found.tensors > 10
+    assert found.differences == ()
 
 
 @pytest.mark.parametrize(
@@ -194,6 +191,91 @@ def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Pat
     adapter = adapter_folder(tmp_path / "adapter", base, "model.embed_tokens", kind="dora")
     with pytest.raises(InvalidInput, match="model.embed_tokens is DoRA on a quantised embedding"):
         fused(base, adapter, [kept(4)], tmp_path / "ours")
+
+
+def test_sizes_of_recipes_are_those_of_the_folders(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """To the byte, though nothing is written to know them."""
+    from harness.engine.recipe_sizes import recipe_sizes
+
+    found = recipe_sizes(*moe, (8, 3), 64)
+    targets = [target(bits, 64, recipe) for bits in (8, 3) for recipe in ("preserve", "mlx-lm")]
+    written = [(folder / "model.safetensors").stat().st_size for folder in fused(*moe, targets, tmp_path)]
+    assert [size for one in found for size in (one.preserve_bytes, one.mlx_lm_bytes)] == written
+
+
+def test_a_folder_of_another_width_is_not_the_one_that_was_asked_for(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """Integrity alone would find every code of it right: an 8-bit folder must not make 5 bits look safe."""
+    from harness.engine.asked import not_as_asked
+
+    asked, other = target(5, 64, "preserve"), [target(8, 64, "preserve"), target(5, 32, "preserve")]
+    folders = fused(*moe, [asked, *other, target(5, 64, "mlx-lm")], tmp_path)
+    right, *wrong = not_as_asked(*moe, [(asked, folder) for folder in folders])
+    assert right == ()
+    assert [len(said) for said in wrong] == [1, 1, 1]
+    assert "tensors are not those of 5 bits in groups of 64, recipe preserve, first model.layers.1." in wrong[0][0]
+
+
+def test_the_comparison_with_stock_names_what_is_not_the_same(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """A value, a dtype, a tensor, a setting, a file; and nothing in two folders that are the same."""
+    import mlx.core as mx
+
+    from harness.engine.same_folders import same_folders
+
+    ours, stock = fused(*moe, [target(4, 32, "mlx-lm")] * 2, tmp_path)
+    whole = same_folders(ours, stock)
+    assert (whole.differences, whole.quantised) == ((), sum(name.endswith(".scales") for name in tensors(ours)))
+    changed = tensors(stock)
+    changed["model.norm.weight"] = changed["model.norm.weight"] * 2
+    changed["model.layers.0.input_layernorm.weight"] = changed["model.layers.0.input_layernorm.weight"].astype(
+        mx.float32
+    )
+    del changed["model.layers.1.input_layernorm.weight"]
+    mx.save_safetensors(str(stock / "model.safetensors"), changed)
+    (stock / "config.json").write_text(json.dumps(read(stock, "config.json") | {"rope_theta": 5.0}))
+    (stock / "extra.txt").touch()
+    assert same_folders(ours, stock).differences == (
+        "model.layers.0.input_layernorm.weight: mlx.core.bfloat16 (128,), stock mlx.core.float32 (128,)",
+        "model.layers.1.input_layernorm.weight: only ours has it",
+        "model.norm.weight: other values",
+        "config.json: other contents",
+        "extra.txt: a file of one side alone",
+    )
+
+
+def test_fusing_is_proved_against_the_commands_of_a_user(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """Stock in processes of its own with our BLAS: the floats and one width, a line each."""
+    from harness.prove_fuse import _compared
+
+    targets = [target(None, 64, "mlx-lm"), target(5, 64, "mlx-lm")]
+    found = list(_compared(*moe, targets, tmp_path))
+    assert [one for one, _ in found] == targets
+    assert [same.differences for _, same in found] == [(), ()]
+    assert found[1][1].tensors > found[0][1].tensors > 10
+    assert [path.name for path in (tmp_path / "ours").iterdir()] == []
+
+
+@pytest.mark.parametrize(("differences", "code"), [((), 0), (("model.norm.weight: other values",), 1)])
+def test_a_difference_to_stock_is_named_and_fails_the_proof(
+    differences: tuple[str, ...], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the width that it is in."""
+    from types import SimpleNamespace
+
+    from harness import prove_fuse
+    from harness.engine.same_folders import Sameness
+
+    flow: Any = SimpleNamespace(
+        base=0, adapter=0, path=lambda _: tmp_path, store=Store(tmp_path), profile=SimpleNamespace(name="mine")
+    )
+    same = Sameness(tensors=3, quantised=1, differences=differences)
+    monkeypatch.setattr(prove_fuse, "_compared", lambda *given: ((wanted, same) for wanted in given[2]))
+    out = io.StringIO()
+    assert prove_fuse.prove_fuse(flow, Console(file=out, width=200)) == code
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 1 + len(BITS) * len(GROUPS) + 1
+    said = "equal, config and index too" if not code else "DIFFERS: model.norm.weight: other values"
+    assert lines[1] == f"2 bits in groups of  32:    3 tensors,   1 modules quantised: {said}"
+    assert lines[-1].endswith("every one is equal" if not code else "19 of 19 DIFFER")
 
 
 def test_small_blocks_give_the_same_bytes(moe: tuple[Path, Path], tmp_path: Path) -> None:
@@ -311,22 +393,25 @@ def test_a_group_size_that_the_router_cannot_have_is_refused(tokenizer: Path, tm
         fused(base, adapter, [kept(4, 32)], tmp_path / "ours")
 
 
+INTERRUPTED = (target(2, 64, "preserve"), target(3, 32, "mlx-lm"), target(None, 64, "mlx-lm"))
+
+
 def steps() -> list[Step]:
-    """Two widths as artefacts."""
-    return [Step("fused", 1, {"bits": bits}, lambda _: None) for bits in (4, 8)]
+    """Two narrow widths, one of each recipe, and the floats as artefacts."""
+    return [Step("fused", 1, wanted.model_dump(), lambda _: None) for wanted in INTERRUPTED]
 
 
 def building(moe: tuple[Path, Path]) -> Callable[[Sequence[tuple[Step, Path]]], None]:
     """What makes all missing widths at once."""
     from harness.engine.fuse import fuse
 
-    return lambda outs: fuse(*moe, [(kept(step.inputs["bits"]), out) for step, out in outs])
+    return lambda outs: fuse(*moe, [(Target(**step.inputs), out) for step, out in outs])
 
 
 @pytest.fixture(scope="module")
 def undisturbed(moe: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, bytes]]:
-    """The files of both widths after a run that nobody killed."""
-    return [contents(folder) for folder in fused(*moe, [kept(4), kept(8)], tmp_path_factory.mktemp("whole"))]
+    """The files of all folders after a run that nobody killed."""
+    return [contents(folder) for folder in fused(*moe, INTERRUPTED, tmp_path_factory.mktemp("whole"))]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -365,7 +450,7 @@ def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_fini
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Twenty random points among the weights of both widths, with nothing tidied up."""
+    """Twenty random points among the weights of all folders, with nothing tidied up."""
     from harness.engine import shards
     from harness.engine.models import check_model_folder
 
@@ -379,11 +464,11 @@ def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_fini
         with pytest.raises(KeyboardInterrupt):
             store.ensure_all(steps(), building(moe))
     left = list((tmp_path / PARTIAL).iterdir())
-    assert len(left) == 2
+    assert len(left) == len(INTERRUPTED)
     for folder in left:
         with pytest.raises(InvalidInput, match="no config"):
             check_model_folder(folder)
-    assert [store.find(step) for step in steps()] == [None, None]
+    assert [store.find(step) for step in steps()] == [None] * len(INTERRUPTED)
     assert list(store.artefacts()) == []
     assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
 
@@ -407,7 +492,7 @@ def test_a_pass_killed_after_the_weights_is_finished_too(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A width that was renamed into place is complete and is kept; the other is not there."""
+    """A width that was renamed into place is complete and is kept; the others are not there."""
     from harness.engine import fuse as fuse_module
 
     calls, stock = [0], fuse_module.save_config if "config" in where else os.replace
@@ -424,7 +509,7 @@ def test_a_pass_killed_after_the_weights_is_finished_too(
         kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             store.ensure_all(steps(), building(moe))
-    assert [store.find(step) is not None for step in steps()] == [n < complete for n in range(2)]
+    assert [store.find(step) is not None for step in steps()] == [n < complete for n in range(len(INTERRUPTED))]
     assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
 
 
@@ -442,7 +527,7 @@ def test_a_process_that_the_system_kills_leaves_no_lock_and_no_half_folder(
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
-    assert [Store(tmp_path).find(step) for step in steps()] == [None, None]
+    assert [Store(tmp_path).find(step) for step in steps()] == [None] * len(INTERRUPTED)
     assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import external
+from harness.errors import InvalidInput
 from harness.fusing import Target, target
 from harness.survival_record import FolderIntegrity, ModuleIntegrity
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
@@ -416,6 +417,148 @@ def test_a_changed_setting_of_the_model_is_named(moe: tuple[Path, Path], tmp_pat
     (folder / "config.json").write_text(json.dumps(config))
     found = judged(*moe, folder)
     assert (found.outcome, found.faults, found.settings) == ("differs", (), ("rope_theta 5.0, base 10000.0",))
+
+
+def swapped(tensors: dict[str, Any]) -> None:
+    """Two experts change places, the router does not."""
+    import mlx.core as mx
+
+    for leaf in ("weight", "scales", "biases"):
+        name = f"{EXPERTS}.{leaf}"
+        tensors[name] = tensors[name][mx.array([1, 0, 2, 3])]
+
+
+def with_value(leaf: str, value: float) -> Callable[[dict[str, Any]], None]:
+    """One scale or bias is this."""
+
+    def change(tensors: dict[str, Any]) -> None:
+        import mlx.core as mx
+
+        held = tensors[f"{QUERY}.{leaf}"]
+        first = mx.arange(held.size).reshape(held.shape) == 0
+        tensors[f"{QUERY}.{leaf}"] = mx.where(first, mx.array(value, held.dtype), held)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (swapped, EXPERTS),
+        (with_value("scales", float("nan")), QUERY),
+        (with_value("scales", float("inf")), QUERY),
+        (with_value("biases", float("nan")), QUERY),
+    ],
+    ids=["swapped experts", "NaN scale", "infinite scale", "NaN bias"],
+)
+def test_a_damaged_module_is_named_and_never_called_rounding(
+    change: Callable[[dict[str, Any]], None], path: str, moe: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """And no other is."""
+    (folder,) = fused(*moe, tmp_path, FIVE)
+    (fault,) = judged(*moe, rewritten(folder, tmp_path / "changed", change)).faults
+    assert (fault.path, fault.outcome) == (path, "differs")
+
+
+def test_another_base_of_the_same_shape_is_not_taken_for_this_one(
+    moe: tuple[Path, Path], tokenizer: Path, tmp_path: Path
+) -> None:
+    """Fused with the right adapter into weights that differ in one layer."""
+    import mlx.core as mx
+
+    name = "model.layers.0.self_attn.k_proj"
+
+    def other(tensors: dict[str, Any]) -> None:
+        tensors[f"{name}.scales"] = tensors[f"{name}.scales"] * mx.array(1.1, mx.bfloat16)
+
+    (folder,) = fused(rewritten(moe[0], tmp_path / "base", other), moe[1], tmp_path, FIVE)
+    assert [fault.path for fault in judged(*moe, folder).faults] == [name]
+
+
+def test_floats_as_whole_numbers_are_no_floats(tokenizer: Path, tmp_path: Path) -> None:
+    """A bias cut to integers would equal the recomputed one cast to integers."""
+    import mlx.core as mx
+
+    base = model_folder(tmp_path / "base", tokenizer, UNTIED, group_size=64, bits=4)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    (folder,) = fused(base, adapter, tmp_path, FIVE)
+
+    def cut(tensors: dict[str, Any]) -> None:
+        tensors[f"{QUERY}.bias"] = tensors[f"{QUERY}.bias"].astype(mx.int32)
+
+    (fault,) = judged(base, adapter, rewritten(folder, tmp_path / "cut", cut)).faults
+    assert (fault.path, fault.outcome) == (QUERY, "shape")
+    assert "int32, which holds no fractions" in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_file": "other.py"}, "model_file 'other.py', base None"),
+        ({"quantization": {}}, "width"),
+        ({"quantization": None, "quantization_config": {"group_size": 32, "bits": 5}}, "width"),
+        ({QUERY: {}}, "width"),
+        ({QUERY: "5 bits"}, "cannot load it"),
+        ({"model.norm": {"group_size": 32, "bits": 5}}, "width"),
+        ({"quantize_activations": True}, "quantize_activations"),
+    ],
+    ids=["code", "no quantization", "no method", "an empty override", "in words", "of a norm", "activations"],
+)
+def test_a_config_that_makes_another_model_of_the_right_tensors_is_not_equal(
+    change: dict[str, Any], said: str, moe: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """mlx-lm refuses them, runs code of the folder in place of the model, or rounds what the layers read."""
+    (folder,) = fused(*moe, tmp_path, target(5, 32, "mlx-lm"))
+    config = json.loads((folder / "config.json").read_text())
+    inside = {name: value for name, value in change.items() if "." in name}
+    config = config | {name: value for name, value in change.items() if name not in inside}
+    if inside:
+        config["quantization"] |= inside
+    (folder / "config.json").write_text(json.dumps(config))
+    found = judged(*moe, folder)
+    assert found.outcome != "equal"
+    assert said in " ".join((*found.settings, *(fault.outcome for fault in found.faults)))
+
+
+def test_a_tensor_in_two_files_is_refused(moe: tuple[Path, Path], tmp_path: Path) -> None:
+    """The shard of an earlier model: which of both is loaded is up to the disk."""
+    import mlx.core as mx
+
+    (folder,) = fused(*moe, tmp_path, FIVE)
+    left = {"model.norm.weight": mx.zeros((128,))}
+    mx.save_safetensors(str(folder / "model-00001-of-00002.safetensors"), left)
+    with pytest.raises(InvalidInput, match=r"1 tensors of model.safetensors are in another file too, first model.norm"):
+        judged(*moe, folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "drop", "said"),
+    [
+        ({"keys": ["self_attn.q_proj"]}, "", "not an adapter parameter"),
+        ({"rank": 2}, "", "does not fit the base"),
+        ({}, "model", "holds no tensor"),
+        ({}, f"{QUERY}.lora_b", "1 of 10 adapter tensors are missing"),
+    ],
+    ids=["fewer keys", "another rank", "no tensors", "one tensor less"],
+)
+def test_an_adapter_whose_config_and_tensors_part_is_refused(
+    settings: dict[str, Any], drop: str, said: str, moe: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Else a folder without what was left out would be equal to base and adapter."""
+    import mlx.core as mx
+
+    from harness.engine.arrays import load_arrays
+
+    other = shutil.copytree(moe[1], tmp_path / "other")
+    config = json.loads((other / "adapter_config.json").read_text())
+    config["lora_parameters"] |= settings
+    (other / "adapter_config.json").write_text(json.dumps(config))
+    tensors = load_arrays(other / "adapters.safetensors").arrays
+    mx.eval(tensors)
+    kept = {name: array for name, array in tensors.items() if not drop or not name.startswith(drop)}
+    mx.save_safetensors(str(other / "adapters.safetensors"), kept)
+    with pytest.raises(InvalidInput, match=said):
+        judged(moe[0], other, moe[0])
 
 
 def test_the_command_names_what_is_wrong_and_closes_with_one_line(

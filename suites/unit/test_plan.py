@@ -54,6 +54,7 @@ def test_a_plan_names_every_stage_in_the_order_of_the_flow(planned: dict) -> Non
         *(f"replies fused-{bits}bit" for bits in (8, 6, 5, 4)),
         *("zero", "fused float", "fused 3 bits", "fused 2 bits", "fused 5 bits, mlx-lm"),
         *(f"fused {bits} bits, zero delta" for bits in (8, 6, 5, 4, 3, 2)),
+        "sizes",
         *("scores fused-float", "scores base", "scores adapter"),
         *(f"scores {rung}" for rung in (*rungs, "fused-5bit.mlx-lm")),
         *(f"scores zero-{bits}bit" for bits in (8, 6, 5, 4, 3, 2)),

@@ -45,6 +45,34 @@ def test_where_nothing_was_gained_nothing_is_divided() -> None:
     assert found.share is None
 
 
+def test_a_reference_that_lost_the_adapter_is_no_measure() -> None:
+    """Half of the gain is gone from both: against the reference alone the variant would have kept all of it."""
+    half = scores(BASE - 0.5 * GAINS)
+    live = scores(BASE - GAINS)
+    assert recovery(half, scores(BASE), half, None, floor=0.95).outcome == "fine"
+    found = recovery(half, scores(BASE), half, None, floor=0.95, live=live)
+    assert found.outcome == "reference lost"
+    assert found.share is not None
+    assert found.share.value == pytest.approx(0.5)
+    assert recovery(live, scores(BASE), live, None, floor=0.95, live=live).outcome == "fine"
+
+
+@pytest.mark.parametrize("topics", [1, 2])
+def test_few_topics_prove_nothing_by_agreeing(topics: int) -> None:
+    """All rows of one topic have no interval; two that keep 96 and 97 % are far from sure of 95 %."""
+    kept = np.where(np.arange(80) < 40, 0.96, 0.97)
+    groups = [f"topic-{i * topics // 20}" for i in range(20)]
+    given = [scores(BASE - share * GAINS, groups=groups) for share in (kept, 0.0, 1.0)]
+    found = recovery(*given, None, floor=0.95)
+    assert found.outcome == ("nothing to recover" if topics == 1 else "inconclusive")
+
+
+def test_an_adapter_that_harms_has_nothing_to_recover() -> None:
+    """A negative gain over a negative gain would be a share of one."""
+    found = recovery(scores(BASE + GAINS), scores(BASE), scores(BASE + GAINS), None, floor=0.95)
+    assert found.outcome == "nothing to recover"
+
+
 def test_the_control_tells_loss_of_the_model_from_loss_of_the_adapter() -> None:
     """Quantising cost every token a nat, the control too: the model is worse, the adapter's work is there."""
     found = recovery(scores(BASE - GAINS + 1), scores(BASE), scores(BASE - GAINS), scores(BASE + 1), floor=0.95)

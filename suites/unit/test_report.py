@@ -14,13 +14,14 @@ from rich.console import Console
 from harness.charts import charts, training_chart
 from harness.finding import gate_report
 from harness.history import LaneRuns, runs_until
+from harness.ladder_record import RecipeSize
 from harness.markdown import LIMIT
 from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
 from harness.summary import DECODE, headline, rows
 from harness.templating import TEMPLATES
 from harness.visible import visible
-from suites.unit.ladders import answer, diagnosis, ladder, rung
+from suites.unit.ladders import answer, diagnosis, estimate, ladder, recovery, rung
 from suites.unit.records import (
     canonical,
     environment,
@@ -464,6 +465,22 @@ def test_every_rung_is_in_every_report() -> None:
         assert "fused-8bit" in text
         assert "98.9 to 100.2 %" in text
     assert html(run).count("<title>model.layers.0.mlp.up_proj: ") == 5
+
+
+def test_what_preserve_gains_is_shown_at_every_width() -> None:
+    """Sizes of all, KL and recovery of the one that is fused in both."""
+    sizes = tuple(RecipeSize(bits=bits, preserve_bytes=90_000_000, mlx_lm_bytes=120_000_000) for bits in (8, 5))
+    other = rung(5, variant="fused-5bit.mlx-lm", recovery=recovery(share=estimate(0.981)), judged=False)
+    run = record(survival=ladder(rung(8), rung(5), other, recipe_sizes=sizes))
+    lines = [line for line in markdown(run).splitlines() if "-30.0 MB (-25.0%)" in line]
+    assert lines == [
+        "| 8 | 90.0 MB | 120.0 MB | -30.0 MB (-25.0%) | not scored | not scored |",
+        "| 5 | 90.0 MB | 120.0 MB | -30.0 MB (-25.0%) | 0.002 / 0.002 | 99.6 % / 98.1 % |",
+    ]
+    texts = Page(html(run)).texts
+    assert texts.count("-30.0 MB (-25.0%)") == 2
+    assert "99.6 % / 98.1 %" in texts
+    assert "What recipe preserve gains" not in markdown(record(survival=ladder(rung(8), rung(5))))
 
 
 def test_hostile_text_in_a_ladder_is_text() -> None:

@@ -1,7 +1,9 @@
 """From scores to the ladder as it is recorded."""
 
 import numpy as np
+import pytest
 
+from harness.errors import InvalidInput
 from harness.record import Reply
 from harness.rungs import Rung, ladder
 from harness.scores import Margin, Scores
@@ -95,3 +97,29 @@ def test_tokens_of_calls_are_told_from_prose() -> None:
 def test_a_run_without_prompts_of_a_kind_counts_none() -> None:
     """No held-out replies is not 0 of 0."""
     assert ladder(RUNGS, "fused-float", "it fits", LIVE, 0.95).rungs[4].held_out is None
+
+
+@pytest.mark.parametrize("name", ["base", "adapter", "fused-float"])
+def test_nothing_is_measured_from_a_model_without_numbers(name: str) -> None:
+    """A base whose every token costs 87 nats would make any variant look recovered."""
+    broken = scores(NLL, without_number=3)
+    rungs = [one._replace(scores=broken) if one.name == name else one for one in RUNGS]
+    with pytest.raises(InvalidInput, match=f"{name}: 3 of 40 held-out tokens have no likelihood"):
+        ladder(rungs, "fused-float", "it fits", LIVE, 0.95)
+
+
+def test_a_variant_without_numbers_is_recorded_with_their_count() -> None:
+    """It is judged by what it scored, and the report says why that is so much."""
+    rungs = [one._replace(scores=scores(NLL + 80, without_number=7)) if one.bits else one for one in RUNGS]
+    found = ladder(rungs, "fused-float", "it fits", LIVE, 0.95).rungs[3]
+    assert found.recovery is not None
+    assert (found.without_number, found.recovery.outcome) == (7, "regressed")
+
+
+def test_a_float_reference_that_lost_the_adapter_judges_nobody() -> None:
+    """It is measured by the live adapter first."""
+    lost = [
+        one._replace(scores=scores(NLL + 1)) if one.name != "base" and one.name != "adapter" else one for one in RUNGS
+    ]
+    found = ladder(lost, "fused-float", "it fits", LIVE, 0.95)
+    assert {one.recovery.outcome for one in found.rungs if one.recovery} == {"reference lost"}

@@ -1,6 +1,5 @@
 """Scores of tiny models against the plain definitions, computed row by row without any cache."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from harness.cases import Case
 from harness.recovery import recovery
-from harness.scores import LOG_PROBABILITIES, Scores, read_scores
+from harness.scores import LOG_PROBABILITIES, NO_LIKELIHOOD, Scores, read_scores
 from suites.unit.profiles import prompting
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
@@ -136,33 +135,48 @@ def test_the_reference_is_at_no_distance_from_itself(tokenizer: Path, rows: Any,
     assert far.tokens.kl.mean() > 1e-4
 
 
-def test_part_of_the_delta_recovers_what_its_likelihood_says(tokenizer: Path, rows: Any, tmp_path: Path) -> None:
-    """The delta times 0, a half and 1 at float width: 0, a known share between, and all of the gain."""
+def test_part_of_the_delta_recovers_what_the_live_adapter_gains(tokenizer: Path, rows: Any, tmp_path: Path) -> None:
+    """The delta times 0, a half and 1 at float width, against the adapter that is not fused, read by the definition."""
+    from harness.engine.by_the_book import live_nll, scaled
     from harness.engine.fuse import fuse
     from harness.fusing import target
 
     base = model_folder(tmp_path / "base", tokenizer, TIED, "float32")
     adapter = adapter_folder(tmp_path / "adapter", base, scale=1.0)
     found: dict[float, Scores] = {}
+    live = {}
     for factor in (0.0, 0.5, 1.0):
-        part = tmp_path / f"adapter-{factor}"
-        part.mkdir()
-        (part / "adapters.safetensors").write_bytes((adapter / "adapters.safetensors").read_bytes())
-        config = json.loads((adapter / "adapter_config.json").read_text())
-        config["lora_parameters"]["scale"] = factor
-        (part / "adapter_config.json").write_text(json.dumps(config))
+        part = scaled(adapter, factor, tmp_path / f"adapter-{factor}")
         (tmp_path / f"fused-{factor}").mkdir()
         fuse(base, part, [(target(None, 64, "mlx-lm"), tmp_path / f"fused-{factor}")])
         found[factor] = scored(tmp_path / f"fused-{factor}", rows, tmp_path / f"scores-{factor}")
-    nll = {factor: one.tokens.nll.astype(np.float64).mean() for factor, one in found.items()}
-    start, end = (found[0.0], found[1.0]) if nll[0.0] > nll[1.0] else (found[1.0], found[0.0])
-    assert abs(nll[0.0] - nll[1.0]) > 1e-3
-    ends = {"start": start, "half": found[0.5], "end": end}
-    shares = {name: _share(one, start, end) for name, one in ends.items()}
-    assert shares["start"] == pytest.approx(0, abs=1e-9)
-    assert shares["end"] == pytest.approx(1)
-    known = (start.tokens.nll.astype(np.float64).mean() - nll[0.5]) / abs(nll[0.0] - nll[1.0])
-    assert shares["half"] == pytest.approx(known)
+        live[factor] = live_nll(base, part, rows).mean()
+    assert live[0.0] == live_nll(base, None, rows).mean()
+    start, end = (0.0, 1.0) if live[0.0] > live[1.0] else (1.0, 0.0)
+    assert abs(live[0.0] - live[1.0]) > 1e-3
+    shares = {factor: _share(one, found[start], found[end]) for factor, one in found.items()}
+    assert shares[start] == pytest.approx(0, abs=1e-9)
+    assert shares[end] == pytest.approx(1)
+    assert shares[0.5] == pytest.approx((live[start] - live[0.5]) / (live[start] - live[end]), abs=1e-3)
+
+
+def test_a_model_without_numbers_is_scored_as_one_that_knows_nothing(
+    tokenizer: Path, rows: Any, tmp_path: Path
+) -> None:
+    """One NaN among its weights: every token counts against it, files hold numbers, and the tokens are counted."""
+    import mlx.core as mx
+
+    from harness.engine.arrays import load_arrays
+
+    folder = model_folder(tmp_path / "model", tokenizer, TIED, "float32")
+    scored(folder, rows, tmp_path / "own")
+    tensors = load_arrays(folder / "model.safetensors").arrays
+    mx.eval(tensors)
+    tensors["model.norm.weight"] = mx.full((128,), float("nan"))
+    mx.save_safetensors(str(folder / "model.safetensors"), tensors, {"format": "mlx"})
+    found = scored(folder, rows, tmp_path / "broken", reference=tmp_path / "own")
+    assert found.file.without_number == len(found.tokens.nll) > 0
+    assert set(found.tokens.nll.tolist()) == set(found.tokens.kl.tolist()) == {np.float32(NO_LIKELIHOOD)}
 
 
 def _share(variant: Scores, base: Scores, reference: Scores) -> float:

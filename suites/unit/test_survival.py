@@ -128,6 +128,20 @@ def test_nothing_to_recover_is_not_a_pass() -> None:
     assert judge_survival.recovery("fused-5bit", "production", None, Budgets()).status == "missing"
 
 
+def test_a_reference_that_lost_the_adapter_fails_what_is_measured_from_it() -> None:
+    """And says that the fault is not the variant's."""
+    lost = recovery(share=estimate(0.5, 0.4, 0.6), attribution=None, outcome="reference lost")
+    found = judge_survival.recovery("fused-5bit", "production", lost, Budgets())
+    assert found.status == "fail"
+    assert found.detail.startswith("reference lost: the model that recovery is measured from has itself 50.0% of it")
+
+
+def test_rows_of_one_topic_are_named_as_the_reason() -> None:
+    """Not an adapter that gains nothing."""
+    one = recovery(share=None, attribution=None, outcome="nothing to recover", gain=estimate(1.7))
+    assert "all rows are of one topic" in judge_survival.recovery("fused-5bit", "production", one, Budgets()).detail
+
+
 @pytest.mark.parametrize(
     ("kind", "has", "said"),
     [("fused", False, "no [survival]"), ("base", True, "trained on"), ("ready", True, "not fused here")],
