@@ -133,7 +133,7 @@ def two_widths(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "control_widths = [2, 3]": "control_widths = []\ncompare_recipes = false",
         'fused-6bit = "production"\n': "",
         'fused-4bit = "candidate"\n': "",
-        "rounds = 20": "rounds = 2",
+        "rounds = 10": "rounds = 2",
         "max_decode_ratio = 3.0": "max_decode_ratio = 100.0",
     }
     for old, new in changes.items():
