@@ -86,6 +86,12 @@ def history(session: nox.Session) -> None:
 
 
 @nox.session
+def power(session: nox.Session) -> None:
+    """Plant regressions and run identical pairs: what does the gate catch, and cry about? After --: --pairs, --only."""
+    harness(session, "power")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure ours against stock mlx-lm in one run: nox -s bench -- train, or -- fuse."""
     harness(session, "bench")

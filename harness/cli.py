@@ -15,6 +15,7 @@ ACCEPTED = ROOT / "reports" / "history"
 PLOTS = ROOT / "build" / "plots"
 BFCL = ROOT / ".nox" / "bfcl"
 BFCL_REPORTS = ROOT / "reports" / "bfcl"
+POWER_REPORTS = ROOT / "reports" / "power"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", nargs=2, type=Path, metavar="RUN", help="a run.json, or a folder that holds one")
     _add_gate(add("gate", help="judge a run against the accepted baseline of its lane; without --results, make one"))
     _add_history(add("history", help="list, show, compare, plot and accept runs"))
+    _add_power(add("power", help="plant regressions in a clone of this checkout and count what the merge gate catches"))
     bench = add("bench", help="measure ours against stock mlx-lm in one run")
     bench.add_argument("what", choices=("train", "fuse"))
     bench.add_argument("--profile", default="smollm2", help="train: whose base, rows, LoRA settings (smollm2)")
@@ -108,6 +110,15 @@ def _add_gate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     command.add_argument("--history", type=Path, default=ACCEPTED, help="accepted runs (reports/history/)")
     command.add_argument("--reports", type=Path, default=REPORTS, help="where reports go (reports/latest/)")
+
+
+def _add_power(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``power``."""
+    command.add_argument("--pairs", type=int, default=30, help="identical pairs (30)")
+    text = "this case only, a plant's name or `pair`; may be repeated"
+    command.add_argument("--only", action="append", default=[], metavar="NAME", help=text)
+    command.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
+    command.add_argument("--reports", type=Path, default=POWER_REPORTS, help="where reports go (reports/power/)")
 
 
 def _add_history(command: argparse.ArgumentParser) -> None:

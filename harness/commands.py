@@ -328,6 +328,24 @@ def history(options: argparse.Namespace) -> int:
     return history_command(options, _CONSOLE)
 
 
+def power(options: argparse.Namespace) -> int:
+    """Plant regressions, run identical pairs, and report what the merge gate caught and cried about."""
+    from harness.power_judge import as_it_should
+    from harness.power_report import save, show
+    from harness.power_run import Power, asked, report
+
+    if options.pairs < 0:
+        raise InvalidInput(f"--pairs is {options.pairs}; 0 or more are needed")
+    cases = asked(options.pairs, options.only)
+    if not cases:
+        raise InvalidInput("--only pair with --pairs 0: there is nothing to run")
+    proof = Power(_store(options))
+    found = report(proof, proof.run(cases))
+    save(found, options.reports)
+    show(found, _CONSOLE, options.reports)
+    return 0 if as_it_should(found.cases) else 1
+
+
 def bench(options: argparse.Namespace) -> int:
     """Measure ours against stock mlx-lm."""
     rounds = options.rounds if options.rounds is not None else {"train": 5, "fuse": 3}[options.what]

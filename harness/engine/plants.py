@@ -41,7 +41,7 @@ def permute_router(folder: Path, layer: int) -> None:
 
     def change(tensors: Tensors) -> None:
         for name in _named(tensors, f"model.layers.{layer}.mlp.gate.", ("",)):
-            tensors[name] = mx.roll(tensors[name], 1, axis=0)
+            tensors[name] = mx.roll(tensors[name], 1, 0)
 
     _edit(folder, change)
 
