@@ -65,7 +65,9 @@ def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pat
     from harness.terminal import terminal
 
     clear_reports(reports)
-    command = [sys.executable, "-m", "pytest", str(ROOT / "suites" / "phase8"), "--profile", str(flow.located.path)]
+    # Named, since pytest looks for it above every path that it is given: --build may be in another checkout.
+    settings = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "suites" / "phase8")]
+    command = [sys.executable, "-m", "pytest", *settings, "--profile", str(flow.located.path)]
     command += ["--build", str(build), "--reports", str(reports), "-q", "-rxX", "--no-header", "--benchmark-quiet"]
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
     command += [argument for name in variants for argument in ("--variant", name)]
