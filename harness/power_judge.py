@@ -40,9 +40,11 @@ def judge_plant(
 
 
 def judge_pair(exit_code: int, report: GateReport | None, said: str) -> tuple[PairOutcome, tuple[str, ...]]:
-    """What the gate said of two identical sides; without a report, or with an unknown code, it is invalid."""
+    """What the gate said of two identical sides. Without a report, or where nothing was timed, it is invalid."""
     if report is None or report.exit_code != exit_code:
         return "invalid", (_end(said),)
+    if exit_code == 0 and not any(one.quantities for one in report.latency):
+        return "invalid", tuple(f"{f.subject}: {f.check}: {f.detail}" for f in report.findings if f.check == "latency")
     return _PAIRS[exit_code], report.reasons
 
 

@@ -15,7 +15,8 @@ from harness.machine import numeric_environment, this_machine, versions
 from harness.power_benchmark import COMPARE_FAIL, compare_fail
 from harness.power_clone import Clone, Gated, require_clean
 from harness.power_judge import judge_pair, judge_plant
-from harness.power_plants import PLANTS, Plant
+from harness.power_plant import Plant
+from harness.power_plants import PLANTS
 from harness.power_record import PowerCase, PowerReport
 from harness.power_site import LIMIT, PROFILE, Materials, Site
 from harness.progress import Count
