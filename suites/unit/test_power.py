@@ -140,6 +140,7 @@ def test_weight_plants_change_the_tensors_they_name_and_no_others(tmp_path: Path
 
     from harness.engine.plants import permute_router, zero_expert
 
+    (tmp_path / "tokenizer").mkdir()
     tokenizer = tiny.tokenizer_folder(tmp_path / "tokenizer")
     base = tiny.model_folder(tmp_path / "base", tokenizer, tiny.MOE, bits=4, group_size=32)
 
