@@ -20,10 +20,16 @@ from harness.fusing import Target
 from harness.machine import numeric_environment
 from harness.profile import GgufBase, Located, MinedCorpus, PocketBase, Profile, Role, canonical_name
 from harness.record import ProbeRecord, Reply, TrainingRecord
-from harness.store import Step, Store, file_sha256, free_gb_needed
+from harness.store import Step, Store, code_of, file_sha256, free_gb_needed
 from harness.work import Work
 
 Source = Step | External
+
+# What decides a reply beside its inputs: a change of it, in another commit say, is asked anew.
+_ASKING = (
+    *(f"engine/{name}.py" for name in ("chat", "evaluate", "generate", "kernels", "models", "template")),
+    *("cases.py", "conversation.py", "formats.py", "parsing.py", "replies.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -318,6 +324,7 @@ class Flow:
             "tools": self.tools,
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
+            "code": code_of(*_ASKING),
         }
         return Step("replies", 6, inputs, make, note=variant.name)
 

@@ -54,7 +54,7 @@ def compare_with_baseline(
     family = {one.name: p for one in both if one.blocks and (p := _p(one)) is not None}
     for one in both:
         if one.after.role != "control":
-            found += [_canonical(one), _accuracy(one, family, profile), _calls(one)]
+            found += [_canonical(one), _accuracy(one, family, profile), _calls(one), *_decoding(one)]
         found += _runtime(one) if same_lane else ()
         found += [_size(one, profile), _memory(one, profile) if same_lane else _elsewhere(one, "memory")]
     base = next((one for one in both if one.name == "base"), None)
@@ -67,6 +67,8 @@ def compare_with_baseline(
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))
+    if timed and timed.failed:
+        found.append(Finding(check="latency", subject="run", outcome="missing", detail=timed.failed))
     return found
 
 
@@ -188,6 +190,24 @@ def _runtime(both: Both) -> list[Finding]:
     found = _finding("runtime", both, "regressed" if other else "fine", detail, blocks=True)
     names = tuple(named(key(new)) for _, new in other)
     return [found.model_copy(update={"names": names, "flips": tuple(_flip(*pair) for pair in other[:10])})]
+
+
+def _decoding(both: Both) -> list[Finding]:
+    """The same tokens must be the same text: a tokenizer that was altered reads them as something else."""
+    theirs = {key(reply): reply for reply in both.before.replies}
+    pairs = [(theirs[key(r)], r) for r in both.after.replies if key(r) in theirs and same_prompt(theirs[key(r)], r)]
+    same = [(old, new) for old, new in pairs if old.tokens and old.tokens == new.tokens]
+    if not same:
+        return []
+    other = [(old, new) for old, new in same if old.text != new.text]
+    told = f"{len(same)} replies of the same tokens"
+    if not other:
+        return [_finding("decoding", both, "fine", f"{told} are the same text")]
+    detail = f"the tokenizer reads the same tokens as another text: {len(other)} of {told}"
+    names = tuple(named(key(new)) for _, new in other)
+    flipped = tuple(_flip(*pair) for pair in other[:10])
+    found = _finding("decoding", both, "regressed", detail, blocks=True)
+    return [found.model_copy(update={"names": names, "flips": flipped})]
 
 
 def _calls(both: Both) -> Finding:

@@ -31,7 +31,8 @@ def time_against(flow: Flow, run: RunRecord, baseline: RunRecord, ref: str | Non
         tree = tree_at(commit, flow.located, flow.store.root, say)
         works = works_there(tree, flow.located, flow.store.root, asked) if asked else {}
     except InvalidInput as error:
-        return Timed((), dict.fromkeys(asked, str(error)))
+        told = "Or time nothing: gate.latency.variants = [] in the profile"
+        return Timed((), dict.fromkeys(asked, str(error)), f"{error}. {told}" if asked else "")
     before, after = ({variant.name: variant for variant in one.variants} for one in (baseline, run))
     pairs: dict[str, Pair] = {}
     why: dict[str, str] = {}

@@ -9,10 +9,11 @@ _WORST_FIRST: tuple[Outcome, ...] = ("regressed", "inconclusive", "fine")
 
 
 class Timed(NamedTuple):
-    """What was timed, and why the other variants were not, by name."""
+    """What was timed, and why the other variants were not, by name; ``failed`` says what must be mended first."""
 
     blocked: tuple[BlockedLatency, ...]
     why: dict[str, str]
+    failed: str = ""
 
 
 def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:

@@ -43,7 +43,12 @@ TEXT = (
         _fewer_merges,
         says("query", *QUALITY),
     ),
-    Plant("tokenizer-ids", "two tokens of the tokenizer change their ids", _swapped_ids, says("query", *QUALITY)),
+    Plant(
+        "tokenizer-ids",
+        "two tokens of the tokenizer change their ids",
+        _swapped_ids,
+        says("query", "decoding", *QUALITY),
+    ),
     Plant("chat-template", "the newline after the role is lost", _template, says("query", *QUALITY)),
     Plant(
         "stop-token-other",

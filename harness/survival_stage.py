@@ -18,7 +18,7 @@ from harness.fusing import Target, target
 from harness.ladder_record import RecipeSizes
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
 from harness.profile import ADAPTER, RECIPES, Fuse, GgufBase, PocketBase, Survival, Width
-from harness.store import Step, file_sha256
+from harness.store import Step, code_of, file_sha256
 
 if TYPE_CHECKING:
     from harness.engine.scored_rows import Work
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 FLOAT = "fused-float"
 INTEGRITY, DELTA, SIZES = "integrity.json", "delta.json", "sizes.json"
 _SHARE_OF_MEMORY = 0.75  # of the machine's, that the fused float model may take
+
+
+# What decides a score beside its inputs.
+_SCORING = (
+    *(f"engine/{name}.py" for name in ("asked", "branches", "chat", "models", "scored_rows", "scoring", "template")),
+    "scores.py",
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ class SurvivalStage:
             "tools": flow.tools,
             "corpus": flow.corpus.key,
             "environment": numeric_environment(),
+            "code": code_of(*_SCORING),
         }
         disk_gb = self._log_probabilities_gb() if is_reference else 0.0
         return Step("scores", 1, inputs, make, disk_gb=disk_gb, note=rung.name)

@@ -46,23 +46,6 @@ def permute_router(folder: Path, layer: int) -> None:
     _edit(folder, change)
 
 
-def swap_layers(folder: Path, first: int, second: int) -> None:
-    """Store two layers under each other's number, as a wrong offset in a converter does.
-
-    Raises:
-        InvalidInput: one of them is not there.
-    """
-
-    def change(tensors: Tensors) -> None:
-        for name in _named(tensors, f"model.layers.{first}.", ("",)):
-            other = name.replace(f".{first}.", f".{second}.", 1)
-            if other not in tensors:
-                raise InvalidInput(f"{folder}: no tensor {other}")
-            tensors[name], tensors[other] = tensors[other], tensors[name]
-
-    _edit(folder, change)
-
-
 def scale_adapter(adapter: Path, factor: float, out: Path) -> None:
     """A copy of an adapter that is told to be ``factor`` times as strong.
 

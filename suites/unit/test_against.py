@@ -9,6 +9,7 @@ from harness import against, gate_latency, profile
 from harness.against import Tree, tree_at, works_there
 from harness.errors import InvalidInput
 from harness.flow import Flow
+from harness.gate import compare_with_baseline
 from harness.gate_latency import time_against
 from harness.profile import Located
 from harness.store import Store
@@ -106,7 +107,12 @@ def test_a_baseline_of_another_lane_or_without_commit_is_not_timed(flow: Flow) -
     assert other.why == {"fused-5bit": "the baseline is of another lane"}
     commitless = run.model_copy(update={"environment": run.environment.model_copy(update={"commit": None})})
     found = time_against(flow, run, commitless, None, print)
-    assert found.why == {"fused-5bit": "the baseline does not say which commit it was measured at"}
+    told = "the baseline does not say which commit it was measured at"
+    assert found.why == {"fused-5bit": told}
+    findings = compare_with_baseline(run, commitless, POCKET.profile, found)
+    lacking = [one for one in findings if one.outcome == "missing"]
+    assert [(one.check, one.subject, one.blocks) for one in lacking] == [("latency", "run", True)]
+    assert lacking[0].detail == f"{told}. Or time nothing: gate.latency.variants = [] in the profile"
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,18 @@ def test_other_tokens_of_another_artefact_are_no_fault() -> None:
     assert bad(judged(run)) == []
 
 
+def test_the_same_tokens_with_another_text_say_that_the_tokenizer_changed() -> None:
+    """Of another artefact too: its weights may be the same and its tokenizer altered."""
+    for artefact in (f"key-{PRODUCTION}", "key-base"):
+        run = with_replies(BASELINE, PRODUCTION, {"held-out-05": {"text": "Sdrawkcab."}}, artefact=artefact)
+        report = judged(run)
+        assert report.exit_code == 1
+        found = finding(report, "decoding")
+        assert (found.outcome, found.names) == ("regressed", ("held-out/held-out-05",))
+        assert found.flips[0].after == "Sdrawkcab."
+    assert finding(judged(BASELINE), "decoding").outcome == "fine"
+
+
 def test_changed_calls_are_a_diff() -> None:
     """Of the parsed canonical calls."""
     call = replies(BASELINE)[0].calls[0].model_copy(update={"arguments": {"command": "ls"}})
