@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+from harness.errors import InvalidInput
 from harness.history_file import REPLIES, Stored, pack, read, write
 from harness.power_plant import Plant, says
 from harness.power_record import Expected
@@ -34,8 +35,11 @@ def _flipped_byte(site: Site) -> None:
 def _changed_replies(site: Site) -> None:
     path = _accepted(site)
     beside = path.with_name(path.stem + REPLIES)
-    told = gzip.decompress(beside.read_bytes()).replace(b'"correct":true', b'"correct":false', 1)
-    beside.write_bytes(gzip.compress(told, mtime=0))
+    told = gzip.decompress(beside.read_bytes())
+    changed = told.replace(b'"decision":"answer"', b'"decision":"call"', 1)
+    if changed == told:
+        raise InvalidInput(f"{beside}: no reply that answers: there is nothing to change")
+    beside.write_bytes(gzip.compress(changed, mtime=0))
 
 
 def _no_replies(site: Site) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from harness import power_clone, power_run
-from harness.block_record import BlockedLatency
+from harness.block_record import BlockedLatency, QuantityVerdict
 from harness.errors import InvalidInput
 from harness.finding import Finding, GateReport, gate_report
 from harness.history_file import REPLIES, pack, write
@@ -33,7 +33,11 @@ from suites.unit.gates import whole_run
 
 NAMED = {plant.name: plant for plant in PLANTS}
 EXPECTED = says("calls", "canonical", about="query-1")
-TIMED = BlockedLatency.model_construct(variant=JUDGED, quantities=(SimpleNamespace(quantity="token_s"),), blocks=())
+_TOKEN = QuantityVerdict(
+    quantity="token_s", baseline_s=0.004, change_s=0.004, ratio=1.0, low=0.99, high=1.01, level=0.025, blocks=8,
+    p=0.9, adjusted_p=0.9, family=1, outcome="fine",
+)  # fmt: skip
+TIMED = BlockedLatency(variant=JUDGED, limit=1.02, quantities=(_TOKEN,), blocks=())
 
 
 def found(check: str, outcome: Any = "regressed", subject: str = JUDGED, **more: Any) -> Finding:
@@ -297,7 +301,8 @@ def case(name: str, outcome: Any, **more: Any) -> PowerCase:
     """A finished case."""
     values: dict[str, Any] = {"key": "k", "kind": "pair" if name.startswith("pair") else "plant", "what": "", "by": ()}
     values |= {"exit_code": 0, "latency": (), "blocks": 0, "dropped": 0, "seconds": 1.0, "finished": "2026-11-23"}
-    return PowerCase(name=name, outcome=outcome, benchmark=Compared(compared=1, failures=()), **{**values, **more})
+    values |= {"benchmark": Compared(compared=1, failures=())}
+    return PowerCase(name=name, outcome=outcome, **{**values, **more})
 
 
 def test_one_miss_one_invalid_pair_or_two_false_alarms_are_too_many() -> None:
@@ -368,7 +373,8 @@ def test_a_stopped_proof_goes_on_where_it_was_stopped(power: Power, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         power.run(cases)
     assert list(power.finished()) == ["pair-01", "pair-02"]
-    (tmp_path / "build" / "power" / "results.jsonl").open("a").write('{"key": "half a li\n')
+    with (tmp_path / "build" / "power" / "results.jsonl").open("a", encoding="utf-8") as results:
+        results.write('{"key": "half a li\n')
     clone.fail_at = 0
     clone.resets = 0
     assert [one.name for one in power.run(cases)] == [one.name for one in cases]
