@@ -41,7 +41,6 @@ class Clone:
         self.store = self.root / "store"
         self.reports = self.root / "reports"
         self.history = self.repo / "reports" / "history"
-        self._aside = self.root / "replies-aside"
 
     @property
     def ready(self) -> bool:
@@ -78,18 +77,11 @@ class Clone:
         """Back to the accepted state, whatever a plant or an interruption left."""
         _git(self.repo, "reset", "--quiet", "--hard", _TAG)
         _git(self.repo, "clean", "--quiet", "-fd")
-        if self._aside.is_dir():
-            shutil.rmtree(self.store / "replies", ignore_errors=True)
-            self._aside.rename(self.store / "replies")
 
     def commit(self, text: str) -> None:
         """Commit every change in the clone; the gate judges commits."""
         _git(self.repo, "add", "--all")
         _git(self.repo, "commit", "--quiet", "--no-verify", "--message", text)
-
-    def forget_replies(self) -> None:
-        """Let replies be asked for anew until the next reset: the store's keys know inputs, not the engine's code."""
-        (self.store / "replies").rename(self._aside)
 
     def gate(self) -> Gated:
         """Run the merge gate as a person does, in a process of its own.

@@ -51,14 +51,12 @@ ENGINE = (
         "replies: the last cached token of the prompt is read twice",
         _engine("generate.py", ("[self._prompts[row][self._shared :]", "[self._prompts[row][self._shared - 1 :]")),
         says("runtime", "kernel agreement", *QUALITY),
-        anew=True,
     ),
     Plant(
         "prompt-cache-short",
         "replies: one token of the shared beginning is never read",
         _engine("generate.py", ("prompts[0][: self._shared])", "prompts[0][: self._shared - 1])")),
         says("runtime", "kernel agreement", *QUALITY),
-        anew=True,
     ),
     Plant(
         "timed-cache-off-by-one",

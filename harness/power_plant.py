@@ -11,17 +11,12 @@ QUALITY = ("canonical", "accuracy", "calls", "held-out")
 
 @dataclass(frozen=True)
 class Plant:
-    """One regression: what somebody did wrong, the change, and what the gate must say.
-
-    ``anew`` lets replies be asked for again, as a machine without this store would: the keys of the store know what
-    a reply is made from, not the engine's code.
-    """
+    """One regression: what somebody did wrong, the change, and what the gate must say."""
 
     name: str
     what: str
     change: Callable[[Site], None] = field(repr=False)
     expected: Expected
-    anew: bool = False
 
 
 def says(*checks: str, subject: str = JUDGED, about: str = "", refusal: str = "", near: bool = False) -> Expected:

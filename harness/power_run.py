@@ -111,8 +111,6 @@ class Power:
         if case.plant:
             case.plant.change(Site(self.clone.repo, self.clone.folder, self.clone.root / "scratch", self.materials))
             self.clone.commit(f"Plant: {case.plant.what}")
-            if case.plant.anew:
-                self.clone.forget_replies()
         gated = self.clone.gate()
         found = self._judged(case, gated, before)
         took = (datetime.datetime.now(datetime.UTC) - begun).total_seconds()

@@ -419,19 +419,15 @@ def test_a_clone_is_put_back_whatever_was_left_in_it(tmp_path: Path, monkeypatch
     clone.accept()
     assert clone.ready
     before = contents(clone.folder)
-    (clone.store / "replies" / "key").mkdir(parents=True)
     replace(clone.repo / "a.py", "x = 1", "x = 2")
     (clone.repo / "new.py").write_text("", encoding="utf-8")
     clone.commit("plant")
     (clone.repo / "left.py").write_text("", encoding="utf-8")
-    clone.forget_replies()
-    (clone.store / "replies" / "other").mkdir(parents=True)
     clone.reset()
     assert (clone.repo / "a.py").read_text(encoding="utf-8") == "x = 1\n"
     assert not (clone.repo / "new.py").exists()
     assert not (clone.repo / "left.py").exists()
     assert contents(clone.folder) == before
-    assert [path.name for path in (clone.store / "replies").iterdir()] == ["key"]
 
 
 def _commit_if_changed(clone: Clone, text: str) -> None:

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from harness.errors import InvalidInput
-from harness.store import MANIFEST, PARTIAL, Step, Store, digest, read_manifest, size_on_disk
+from harness.flow import Flow
+from harness.profile import load
+from harness.store import MANIFEST, PARTIAL, Step, Store, code_of, digest, read_manifest, size_on_disk
+from harness.survival_stage import SurvivalStage
 
 
 def write(out: Path) -> None:
@@ -360,3 +363,29 @@ def test_a_pass_that_leaves_one_folder_empty_is_refused(store: Store) -> None:
     with pytest.raises(InvalidInput, match="nothing was built"):
         store.ensure_all(widths(4, 8), lambda outs: write(outs[0][1]))
     assert store.find(widths(8)[0]) is None
+
+
+def test_code_that_decides_a_result_is_part_of_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed line is another hash; other files do not count."""
+    monkeypatch.setattr("harness.store.__file__", str(tmp_path / "store.py"))
+    found = []
+    for asked, other in (("a = 1\n", ""), ("a = 1\n", "b = 2\n"), ("a = 2\n", "")):
+        (tmp_path / "asked.py").write_text(asked, encoding="utf-8")
+        (tmp_path / "other.py").write_text(other, encoding="utf-8")
+        code_of.cache_clear()
+        found.append(code_of("asked.py"))
+    code_of.cache_clear()
+    assert found[0] == found[1] != found[2]
+
+
+def test_replies_and_scores_are_keyed_by_the_code_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another commit's code asks anew; weights stay."""
+    keys = []
+    for code in ("this", "that"):
+        monkeypatch.setattr("harness.flow.code_of", lambda *_, code=code: code)
+        monkeypatch.setattr("harness.survival_stage.code_of", lambda *_, code=code: code)
+        flow = Flow(load("pocket"), Store(Path("build")))
+        ladder = SurvivalStage(flow)
+        variant = flow.variant("fused-5bit")
+        keys.append((flow.replies(variant).key, ladder.scores(ladder.rung("fused-5bit")).key, flow.fused(5).key))
+    assert [a == b for a, b in zip(*keys, strict=True)] == [False, False, True]
