@@ -37,11 +37,12 @@ class Bounds(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """One quantity of one variant after a look."""
+    """One quantity of one variant, by the look that decided it or, where none has, the last one."""
 
     bounds: Bounds
     adjusted_p: float
     outcome: Outcome
+    blocks: int
 
 
 def block_value(baseline: Sequence[float], change: Sequence[float]) -> float | None:
@@ -99,8 +100,8 @@ def bounds(values: Sequence[float], limit: float) -> Bounds:
     )
 
 
-def judge(values: Mapping[Key, Sequence[float]], limit: float, decided: Mapping[Key, Outcome]) -> dict[Key, Judged]:
-    """What one look says of every quantity of a run; what an earlier look ``decided`` stays.
+def judge(values: Mapping[Key, Sequence[float]], limit: float, decided: Mapping[Key, Judged]) -> dict[Key, Judged]:
+    """What one look says of every quantity of a run; what an earlier look ``decided`` stays, with its p in the family.
 
     Regressed where the p that the ratio is within the limit is under the look's share of the error after Holm over all
     quantities and variants. Fine where the upper bound is at most the limit: a run is fine only if every
@@ -110,10 +111,11 @@ def judge(values: Mapping[Key, Sequence[float]], limit: float, decided: Mapping[
     the error is halved between two looks, which Bonferroni's inequality allows whatever the looks have in common
     (Pocock (1977), Biometrika 64, 191-199, shows how much could be won back).
     """
-    found = {key: bounds(one, limit) for key, one in values.items()}
-    adjusted = holm([one.p for one in found.values()])
-    return {
-        key: Judged(one, p, decided.get(key) or _outcome(one, p, limit))
+    found = {key: bounds(one, limit) for key, one in values.items() if key not in decided}
+    family = [judged.bounds.p for judged in decided.values()] + [one.p for one in found.values()]
+    adjusted = holm(family)[len(decided) :]
+    return dict(decided) | {
+        key: Judged(one, p, _outcome(one, p, limit), len(values[key]))
         for (key, one), p in zip(found.items(), adjusted, strict=True)
     }
 

@@ -1,11 +1,11 @@
 """Times baseline and change against each other: a first look at every variant, a second at what it did not decide."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
-from typing import Protocol
 
 from harness.block_record import SIDES, Block, BlockedLatency, QuantityVerdict, Side
-from harness.block_stats import LEAST, LOOK_LEVEL, LOOKS, Judged, Key, Outcome, block_value, judge
+from harness.block_stats import LEAST, LOOK_LEVEL, LOOKS, Judged, Key, block_value, judge
 from harness.blocks_run import BlockRun, Measurable
 from harness.errors import InvalidInput
 from harness.profile import BlockWork, Quantity
@@ -16,61 +16,84 @@ Pair = Mapping[Side, Measurable]
 Say = Callable[[str], None]
 
 
-class Opened(Protocol):
-    """Both sides of one variant, ready for blocks."""
-
-    def block(self) -> Block:
-        """The next block."""
-        ...
-
-
 def looks(pairs: Mapping[str, Pair], work: BlockWork, say: Say) -> list[BlockedLatency]:
     """The blocks and the verdicts on every variant; one whose process ends says why it has none."""
     blocks: dict[str, list[Block]] = {name: [] for name in pairs}
     why: dict[str, str] = {}
     verdicts: dict[Key, Judged] = {}
     for look in range(LOOKS):
-        asked = [name for name in pairs if name not in why and (not look or _open(name, verdicts, blocks[name]))]
-        for number, name in enumerate(asked):
+        asked = {
+            name: open_
+            for name in pairs
+            if name not in why and (open_ := _open(name, work.quantities, verdicts, blocks[name]))
+        }
+        for number, (name, quantities) in enumerate(asked.items()):
             say(f"look {look + 1} of at most {LOOKS}: {name}, {number + 1} of {len(asked)}, {work.blocks} blocks")
+            before = tuple(blocks[name])
             try:
-                with BlockRun(name, pairs[name], work.quantities, work.seconds) as run:
-                    blocks[name] += taken(run, work.blocks)
+                blocks[name] += taken(partial(_one, name, pairs[name], quantities, work.seconds, before), work.blocks)
             except InvalidInput as error:
                 why[name] = str(error)
-        decided: dict[Key, Outcome] = {k: v.outcome for k, v in verdicts.items() if v.outcome != "inconclusive"}
-        verdicts = judge(_values(blocks, work.quantities, why), work.limit, decided)
+        decided = {key: judged for key, judged in verdicts.items() if judged.outcome != "inconclusive"}
+        verdicts = judge(_values(blocks, work.quantities, why, decided), work.limit, decided)
     return [_blocked(name, blocks[name], verdicts, work, why.get(name, "")) for name in pairs]
 
 
-def taken(run: Opened, count: int) -> list[Block]:
-    """Blocks until ``count`` of them count, at most twice as many, and none more where so many were all disturbed."""
+def taken(one: Callable[[Sequence[Block]], Block], count: int) -> list[Block]:
+    """Blocks until ``count`` of them count, at most twice as many, and none more where so many were all disturbed.
+
+    ``one`` takes the next, and is told of those before it.
+    """
     found: list[Block] = []
     kept = 0
     while kept < count and len(found) < (_MORE * count if kept else count):
-        found.append(run.block())
+        found.append(one(found))
         kept += not found[-1].dropped
     return found
 
 
-def _open(name: str, verdicts: Mapping[Key, Judged], blocks: Sequence[Block]) -> bool:
-    """Whether a variant is worth a second look: undecided, on a machine that gave at least one quiet block."""
-    if all(block.dropped for block in blocks):
-        return False
-    own = {judged.outcome for (variant, _), judged in verdicts.items() if variant == name}
-    return "regressed" not in own and own != {"fine"}
+def _one(
+    name: str,
+    pair: Pair,
+    quantities: Sequence[Quantity],
+    seconds: float,
+    before: Sequence[Block],
+    found: Sequence[Block],
+) -> Block:
+    """The next block of a variant, in processes of its own."""
+    earlier = (*before, *found)
+    with BlockRun(name, pair, quantities, seconds, len(earlier)) as run:
+        return run.block(max((block.counters.mhz or 0.0 for block in earlier), default=0.0))
+
+
+def _open(
+    name: str, quantities: Sequence[Quantity], verdicts: Mapping[Key, Judged], blocks: Sequence[Block]
+) -> list[Quantity]:
+    """What of a variant is to be timed: what is undecided, unless one quantity regressed or no block was quiet."""
+    if blocks and all(block.dropped for block in blocks):
+        return []
+    outcomes = {quantity: verdicts[name, quantity].outcome for quantity in quantities if (name, quantity) in verdicts}
+    if "regressed" in outcomes.values():
+        return []
+    return [quantity for quantity in quantities if outcomes.get(quantity) != "fine"]
 
 
 def _values(
-    blocks: Mapping[str, Sequence[Block]], quantities: Sequence[Quantity], why: Mapping[str, str]
+    blocks: Mapping[str, Sequence[Block]],
+    quantities: Sequence[Quantity],
+    why: Mapping[str, str],
+    decided: Mapping[Key, Judged],
 ) -> dict[Key, list[float]]:
-    """The values of the blocks that count, of every quantity with enough of them."""
+    """The values of the blocks that count, of every undecided quantity with enough of them."""
     found: dict[Key, list[float]] = {}
     for name, own in blocks.items():
+        kept = [block for block in own if not block.dropped]
         for quantity in quantities:
-            sides = [[block.baseline[quantity], block.change[quantity]] for block in own if not block.dropped]
+            if name in why or (name, quantity) in decided:
+                continue
+            sides = [(block.baseline.get(quantity, ()), block.change.get(quantity, ())) for block in kept]
             values = [value for pair in sides if (value := block_value(*pair)) is not None]
-            if name not in why and len(values) >= LEAST:
+            if len(values) >= LEAST:
                 found[name, quantity] = values
     return found
 
@@ -93,7 +116,9 @@ def _blocked(
 
 
 def _verdict(quantity: Quantity, kept: Sequence[Block], judged: Judged, family: int) -> QuantityVerdict:
-    baseline, change = (median(value for block in kept for value in getattr(block, side)[quantity]) for side in SIDES)
+    """One verdict, with the medians of the blocks it was reached on."""
+    timed = [block for block in kept if block.baseline.get(quantity)][: judged.blocks]
+    baseline, change = (median(value for block in timed for value in getattr(block, side)[quantity]) for side in SIDES)
     return QuantityVerdict(
         quantity=quantity,
         baseline_s=baseline,
@@ -102,7 +127,7 @@ def _verdict(quantity: Quantity, kept: Sequence[Block], judged: Judged, family: 
         low=judged.bounds.low,
         high=judged.bounds.high,
         level=LOOK_LEVEL,
-        blocks=len(kept),
+        blocks=judged.blocks,
         p=judged.bounds.p,
         adjusted_p=judged.adjusted_p,
         family=family,

@@ -25,7 +25,8 @@ class MeasuredProcess:
     """One process of ``harness.engine.measured``, open while its context lasts.
 
     ``work`` is a ``Work`` as JSON, given as text since another checkout may spell it in its own way; ``command``
-    and ``folder`` say whose Python and whose harness runs; ``cores`` tie it to some cores, where the system can.
+    and ``folder`` say whose Python and whose harness runs; ``cores`` tie it to some cores, where the system can, and
+    its BLAS to as many threads. ``tie`` moves it to others later.
     """
 
     def __init__(
@@ -57,6 +58,18 @@ class MeasuredProcess:
             psutil.Process(self._process.pid).cpu_affinity(list(self._cores))
         self._write(self._work)
         return self
+
+    def tie(self, cores: Sequence[int]) -> None:
+        """Move all its threads to ``cores`` and let none of them preempt another: Linux only, nothing elsewhere.
+
+        MLX hands its stream's thread one operation after the other. On one core the two threads interrupt each
+        other some 150 times a token: an A B B A of tokens varied by 17 %, and by 9 % without (pocket, n=1,700).
+        """
+        if sys.platform != "linux":
+            return
+        for thread in psutil.Process(self._process.pid).threads():
+            os.sched_setaffinity(thread.id, cores)
+            os.sched_setscheduler(thread.id, os.SCHED_BATCH, os.sched_param(0))
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()

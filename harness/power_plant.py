@@ -18,6 +18,11 @@ class Plant:
     change: Callable[[Site], None] = field(repr=False)
     expected: Expected
 
+    @property
+    def timed(self) -> bool:
+        """Whether only blocks can catch it; any other is gated without them, which costs it a finding less."""
+        return "latency" in self.expected.checks
+
 
 def says(*checks: str, subject: str = JUDGED, about: str = "", refusal: str = "", near: bool = False) -> Expected:
     """What must be said; of the judged model, where no other subject is given."""

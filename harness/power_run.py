@@ -109,7 +109,10 @@ class Power:
         self.clone.reset()
         before = read(self.clone.baseline()).benchmarks
         if case.plant:
-            case.plant.change(Site(self.clone.repo, self.clone.folder, self.clone.root / "scratch", self.materials))
+            site = Site(self.clone.repo, self.clone.folder, self.clone.root / "scratch", self.materials)
+            case.plant.change(site)
+            if not case.plant.timed:
+                site.untimed()
             self.clone.commit(f"Plant: {case.plant.what}")
         gated = self.clone.gate()
         found = self._judged(case, gated, before)

@@ -83,7 +83,7 @@ def two_looks(ratios: dict[tuple[str, str], float], spread: float, rng: np.rando
     """The outcomes of one run of 8 and 16 blocks, by name."""
     values = {key: math.log(ratio) + spread * noise("heavy", rng, 16) for key, ratio in ratios.items()}
     first = judge({key: one[:8].tolist() for key, one in values.items()}, LIMIT, {})
-    decided = {key: one.outcome for key, one in first.items() if one.outcome != "inconclusive"}
+    decided = {key: one for key, one in first.items() if one.outcome != "inconclusive"}
     outcomes = [one.outcome for one in judge({k: v.tolist() for k, v in values.items()}, LIMIT, decided).values()]
     return {outcome: outcomes.count(outcome) for outcome in ("regressed", "fine", "inconclusive")}
 
@@ -108,10 +108,24 @@ def test_an_equal_run_is_fine_and_a_slow_quantity_is_found() -> None:
 
 
 def test_what_a_look_decided_stays() -> None:
-    """The second look's blocks cannot take back the first's verdict."""
-    worse = {("a", "token_s"): [math.log(1.2) + 0.001 * i for i in range(8)]}
-    assert judge(worse, LIMIT, {})["a", "token_s"].outcome == "regressed"
-    assert judge(worse, LIMIT, {("a", "token_s"): "fine"})["a", "token_s"].outcome == "fine"
+    """The second look's blocks cannot take back the first's verdict, nor the bounds that were its reason."""
+    key = ("a", "token_s")
+    first = judge({key: [0.001 * i for i in range(8)]}, LIMIT, {})
+    worse = {key: [math.log(1.2) + 0.001 * i for i in range(16)]}
+    assert judge(worse, LIMIT, {})[key].outcome == "regressed"
+    found = judge(worse, LIMIT, first)[key]
+    assert (found.outcome, found.blocks, found) == ("fine", 8, first[key])
+
+
+def test_what_is_decided_stays_in_the_family() -> None:
+    """Deciding the others first makes no p smaller."""
+    rng = np.random.default_rng(12)
+    values = {("a", str(i)): (0.01 * rng.normal(size=8)).tolist() for i in range(5)}
+    first = judge(values, LIMIT, {})
+    slow = ("a", "0")
+    late = {slow: [math.log(LIMIT) + 0.008 + 0.01 * x for x in rng.normal(size=16)]}
+    found = judge(values | late, LIMIT, {key: one for key, one in first.items() if key != slow})[slow]
+    assert found.adjusted_p == pytest.approx(min(1, 5 * found.bounds.p))
 
 
 def test_holm_counts_every_quantity_of_the_run() -> None:

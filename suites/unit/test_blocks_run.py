@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -84,6 +85,33 @@ def test_replies_of_different_length_are_each_read_to_their_end(tmp_path: Path) 
     with BlockRun("v", sides(tmp_path, (1.0, 1.0), (4, 6)), ("query_s",), seconds=0) as run:
         block = run.block()
     assert (block.baseline["query_s"], block.change["query_s"]) == ((4.0, 4.0), (6.0, 6.0))
+
+
+def test_every_second_block_begins_with_the_other_side_and_the_next_query(tmp_path: Path) -> None:
+    """So that whatever being first costs, and whatever one query is like, is shared out."""
+    with BlockRun("v", sides(tmp_path, (1.0, 1.1)), ("ttft_cold_s", "query_s"), seconds=0, number=1) as run:
+        (tmp_path / "log").write_text("")
+        block = run.block()
+    assert turns(tmp_path, "cold") == "CBBC"
+    assert {line.split()[2] for line in (tmp_path / "log").read_text().splitlines() if "open_query" in line} == {"1"}
+    assert block_value(block.baseline["query_s"], block.change["query_s"]) == pytest.approx(math.log(1.1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are tied on Linux alone")
+def test_every_thread_of_both_sides_is_tied_to_the_same_cores_and_preempts_none(tmp_path: Path) -> None:
+    """Threads that were there before, too."""
+    threaded = "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n" + SIDE
+    command = (sys.executable, "-c", threaded)
+    given = {side: one._replace(command=command) for side, one in sides(tmp_path, (1.0, 1.0)).items()}
+    here = psutil.Process()
+    with BlockRun("v", given, ("load_s",), seconds=0):
+        threads = [thread.id for side in here.children() for thread in side.threads()]
+        tied = {tuple(os.sched_getaffinity(thread)) for thread in threads}
+        policies = {os.sched_getscheduler(thread) for thread in threads}
+    assert len(threads) == 4
+    if half := len(os.sched_getaffinity(0)) // 2:
+        assert [len(cores) for cores in tied] == [half]
+        assert policies == {os.SCHED_BATCH}
 
 
 def test_only_queries_of_both_sides_are_compared(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Two looks at what was timed: who is measured again, what is left out, and the finding that comes out."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -18,21 +19,23 @@ WORK = BlockWork(quantities=("load_s", "token_s"))
 Ratios = Callable[[int, Quantity], float]
 
 
-def block(ratios: Mapping[Quantity, float], dropped: str = "") -> Block:
+def block(ratios: Mapping[Quantity, float], dropped: str = "", mhz: float | None = None) -> Block:
     """One A B B A of every quantity."""
     change = {str(name): (ratio, ratio) for name, ratio in ratios.items()}
-    return Block(baseline=dict.fromkeys(change, (1.0, 1.0)), change=change, counters=QUIET, dropped=dropped)
+    counters = QUIET.model_copy(update={"mhz": mhz})
+    return Block(baseline=dict.fromkeys(change, (1.0, 1.0)), change=change, counters=counters, dropped=dropped)
 
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What stands for measuring: the ratios by variant, what goes wrong, and a log of who was asked how often."""
-    stand: dict[str, Any] = {"ratios": {}, "ends": {}, "disturbed": lambda number: False, "asked": []}
+    stand: dict[str, Any] = {"ratios": {}, "ends": {}, "disturbed": lambda number: False, "asked": [], "highest": []}
 
     class Run:
-        def __init__(self, name: str, *_: object) -> None:
-            self._name, self._number = name, 16 * stand["asked"].count(name)
-            stand["asked"].append(name)
+        def __init__(self, name: str, _: object, quantities: Sequence[Quantity], seconds: float, number: int) -> None:
+            self._name, self._quantities, self._number = name, quantities, number + 1
+            assert seconds == WORK.seconds
+            stand["asked"].append((name, number, *quantities))
 
         def __enter__(self) -> "Run":
             if self._name in stand["ends"]:
@@ -41,10 +44,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def block(self) -> Block:
-            self._number += 1
-            ratios = {q: stand["ratios"][self._name](self._number, q) for q in WORK.quantities}
-            return block(ratios, "disturbed" if stand["disturbed"](self._number) else "")
+        def block(self, highest_mhz: float) -> Block:
+            stand["highest"].append(highest_mhz)
+            ratios = {q: stand["ratios"][self._name](self._number, q) for q in self._quantities}
+            return block(ratios, "disturbed" if stand["disturbed"](self._number) else "", 2000.0 - self._number)
 
     monkeypatch.setattr(looks_module, "BlockRun", Run)
     return stand
@@ -57,10 +60,13 @@ def near(ratio: float, spread: float) -> Ratios:
 
 def timed(names: str, stand: dict[str, Any]) -> dict[str, BlockedLatency]:
     """What the looks say of variants that are called by one letter."""
-    said: list[str] = []
-    found = {one.variant: one for one in looks({name: {} for name in names}, WORK, said.append)}
-    assert len(said) == len(stand["asked"])
-    return found
+    stand["said"] = []
+    return {one.variant: one for one in looks({name: {} for name in names}, WORK, stand["said"].append)}
+
+
+def rounds(stand: dict[str, Any]) -> list[str]:
+    """Whose blocks were taken, one after the other."""
+    return [name for name, _ in itertools.groupby(name for name, *_ in stand["asked"])]
 
 
 def outcomes(found: BlockedLatency) -> list[str]:
@@ -72,7 +78,8 @@ def test_only_what_is_not_decided_is_measured_again(measured: dict[str, Any]) ->
     """Equal, slower, and in between: at 8 blocks and, for the last alone, at 16."""
     measured["ratios"] = {"e": near(1.0, 0.001), "s": near(1.2, 0.01), "b": near(1.05, 0.02)}
     found = timed("esb", measured)
-    assert measured["asked"] == ["e", "s", "b", "b"]
+    assert rounds(measured) == ["e", "s", "b"]
+    assert len(measured["said"]) == 4
     assert {name: outcomes(one) for name, one in found.items()} == {
         "e": ["fine"] * 2,
         "s": ["regressed"] * 2,
@@ -126,10 +133,27 @@ def test_a_side_that_cannot_be_measured_is_missing(measured: dict[str, Any]) -> 
     """The others are measured all the same."""
     measured["ratios"], measured["ends"] = {"v": near(1.0, 0.001)}, {"w": "w (change) could not be measured"}
     found = timed("wv", measured)
-    assert measured["asked"] == ["w", "v"]
+    assert rounds(measured) == ["w", "v"]
     assert outcomes(found["v"]) == ["fine", "fine"]
     finding = latency_finding(found["w"], blocks=True)
     assert (finding.outcome, finding.detail) == ("missing", "w (change) could not be measured")
+
+
+def test_each_block_has_processes_of_its_own_and_knows_those_before_it(measured: dict[str, Any]) -> None:
+    """Their number says with which query it begins; the clock is compared with the highest so far."""
+    measured["ratios"] = {"v": near(1.05, 0.02)}
+    timed("v", measured)
+    assert [number for _, number, *_ in measured["asked"]] == list(range(16))
+    assert measured["highest"] == [0.0] + [1999.0] * 15
+
+
+def test_only_undecided_quantities_are_timed_again(measured: dict[str, Any]) -> None:
+    """What the first look decided keeps its blocks and bounds."""
+    measured["ratios"] = {"v": lambda number, q: (1.05 if q == "load_s" else 1.0) * (1 + 0.02 * (-1) ** number)}
+    found = timed("v", measured)["v"]
+    assert {tuple(asked) for _, number, *asked in measured["asked"] if number >= 8} == {("load_s",)}
+    assert outcomes(found) == ["inconclusive", "fine"]
+    assert [one.blocks for one in found.quantities] == [16, 8]
 
 
 def test_nothing_timed_is_no_verdict(measured: dict[str, Any]) -> None:
@@ -140,11 +164,7 @@ def test_nothing_timed_is_no_verdict(measured: dict[str, Any]) -> None:
 def test_blocks_are_taken_until_enough_count() -> None:
     """None more than that where all were disturbed."""
 
-    class Never:
-        def block(self) -> Block:
-            return block({"load_s": 1.0}, "disturbed")
-
-    assert len(taken(Never(), 8)) == 8
+    assert len(taken(lambda _: block({"load_s": 1.0}, "disturbed"), 8)) == 8
 
 
 def test_a_machine_without_one_quiet_block_is_not_looked_at_twice(measured: dict[str, Any]) -> None:
@@ -152,6 +172,6 @@ def test_a_machine_without_one_quiet_block_is_not_looked_at_twice(measured: dict
     measured["disturbed"] = lambda number: True
     measured["ratios"] = {"v": near(1.0, 0.001)}
     finding = latency_finding(timed("v", measured)["v"], blocks=True)
-    assert measured["asked"] == ["v"]
+    assert len(measured["said"]) == 1
     assert finding.outcome == "inconclusive"
     assert finding.detail.startswith("0 of 8 blocks count")

@@ -72,6 +72,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 # Plants.
 
 
+def test_only_what_blocks_must_catch_is_timed(site: Site) -> None:
+    """The others are gated with a profile that times nothing, and says so."""
+    timed = {plant.name for plant in PLANTS if plant.timed}
+    assert timed == {"decode-slowed-3", "decode-slowed-7", "decode-slowed-15", "load-slowed-15"}
+    assert load(str(site.folder / "power.toml")).profile.gate.latency.variants is None
+    site.untimed()
+    assert load(str(site.folder / "power.toml")).profile.gate.latency.variants == ()
+
+
 def test_there_are_at_least_24_plants_with_names_of_their_own() -> None:
     """And each says what must catch it."""
     assert len({plant.name for plant in PLANTS}) == len(PLANTS) >= 24
