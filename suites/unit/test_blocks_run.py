@@ -87,14 +87,21 @@ def test_replies_of_different_length_are_each_read_to_their_end(tmp_path: Path) 
     assert (block.baseline["query_s"], block.change["query_s"]) == ((4.0, 4.0), (6.0, 6.0))
 
 
-def test_every_second_block_begins_with_the_other_side_and_the_next_query(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "first", "query"), [(0, "BCCB", "0"), (1, "CBBC", "1")])
+def test_every_second_block_begins_with_the_other_side_and_the_next_query(
+    tmp_path: Path, number: int, first: str, query: str
+) -> None:
     """So that whatever being first costs, and whatever one query is like, is shared out."""
-    with BlockRun("v", sides(tmp_path, (1.0, 1.1)), ("ttft_cold_s", "query_s"), seconds=0, number=1) as run:
+    with BlockRun("v", sides(tmp_path, (1.0, 1.1)), ("load_s", "query_s"), seconds=0, number=number) as run:
         (tmp_path / "log").write_text("")
         block = run.block()
-    assert turns(tmp_path, "cold") == "CBBC"
-    assert {line.split()[2] for line in (tmp_path / "log").read_text().splitlines() if "open_query" in line} == {"1"}
-    assert block_value(block.baseline["query_s"], block.change["query_s"]) == pytest.approx(math.log(1.1))
+    assert turns(tmp_path, "load") == first
+    for quantity in ("load_s", "query_s"):
+        assert block_value(block.baseline[quantity], block.change[quantity]) == pytest.approx(math.log(1.1))
+    with BlockRun("v", sides(tmp_path, (1.0, 1.1)), ("query_s",), seconds=0, number=number) as run:
+        (tmp_path / "log").write_text("")
+        run.block()
+    assert (tmp_path / "log").read_text().split()[:3] == ["baseline", "open_query", query]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are tied on Linux alone")
