@@ -21,7 +21,7 @@ from harness.machine import numeric_environment
 from harness.profile import GgufBase, Located, MinedCorpus, PocketBase, Profile, Role, canonical_name
 from harness.record import ProbeRecord, Reply, TrainingRecord
 from harness.store import Step, Store, code_of, file_sha256, free_gb_needed
-from harness.work import Work
+from harness.work import AuditWork, Work
 
 Source = Step | External
 
@@ -338,6 +338,30 @@ class Flow:
             tools=self.tools,
             latency=self.profile.latency,
             judged=tuple(reply for reply in replies if reply.suite == "canonical"),
+        )
+
+    def audit_work(self, variant: Variant, cases: Sequence[Case], replies: Sequence[Reply]) -> AuditWork:
+        """What is audited of one variant: its canonical queries and some held-out first turns, evenly spread.
+
+        Raises:
+            InvalidInput: one of them has no reply.
+        """
+        canonical = [case for case in cases if case.suite == "canonical" and case.turn == 1]
+        held_out = [case for case in cases if case.suite == "held-out" and case.turn == 1]
+        count = min(self.profile.audit.held_out, len(held_out))
+        chosen = [*canonical, *(held_out[i * len(held_out) // count] for i in range(count))]
+        given = {(reply.suite, reply.turn, reply.case): reply for reply in replies}
+        if lacking := [case.id for case in chosen if (case.suite, case.turn, case.id) not in given]:
+            raise InvalidInput(f"{variant.name}: no reply to {', '.join(lacking)}. Ask again: `harness replies`")
+        return AuditWork(
+            folder=self.path(variant.folder),
+            adapter=self.path(variant.adapter) if variant.adapter else None,
+            cases=tuple(chosen),
+            judged=tuple(given[case.suite, case.turn, case.id] for case in chosen),
+            timed=frozenset(case.id for case in canonical),
+            prompting=self.profile.prompting,
+            tools=self.tools,
+            audit=self.profile.audit,
         )
 
     def steps(self, only: list[str] | None = None) -> list[Source]:

@@ -7,9 +7,10 @@ from math import ceil, log2
 from statistics import median
 
 from harness.absence import absences, key, named, same_prompt
+from harness.both import Both, finding, flip
 from harness.cases import Case
-from harness.finding import Finding, Flip, Outcome
-from harness.frozen import Frozen
+from harness.finding import Finding, Flip
+from harness.gate_runtime import determinism, runtime, unstable
 from harness.judge import canonical_calls
 from harness.latency_finding import Timed, latency_finding
 from harness.paired import LEVEL, SUITES, Pair, Unpaired, compared_cases, match, paired_loss, raw_p
@@ -18,23 +19,6 @@ from harness.record import Reply, RunRecord, VariantRecord
 from harness.stats import paired_upper_bound
 
 NOT_JUDGED = "not judged: needs blocks measured in one job"
-
-
-class Both(Frozen):
-    """One variant in the baseline and in the run."""
-
-    before: VariantRecord
-    after: VariantRecord
-
-    @property
-    def name(self) -> str:
-        """The variant."""
-        return self.after.name
-
-    @property
-    def blocks(self) -> bool:
-        """Whether a loss of quality can fail the gate: a production variant's can."""
-        return "production" in (self.before.role, self.after.role)
 
 
 def compare_with_baseline(
@@ -55,15 +39,15 @@ def compare_with_baseline(
     for one in both:
         if one.after.role != "control":
             found += [_canonical(one), _accuracy(one, family, profile), _calls(one), *_decoding(one)]
-        found += _runtime(one) if same_lane else ()
+        found += [*runtime(one, profile), *determinism(one)] if same_lane else ()
         found += [_size(one, profile), _memory(one, profile) if same_lane else _elsewhere(one, "memory")]
     base = next((one for one in both if one.name == "base"), None)
     blocked = {one.variant: one for one in timed.blocked} if timed else {}
     for one in both:
         if one.name in blocked:
-            finding = latency_finding(blocked[one.name], one.blocks)
-            free = finding.outcome == "inconclusive" and not profile.gate.inconclusive_blocks
-            found.append(finding.model_copy(update={"blocks": False}) if free else finding)
+            timing = latency_finding(blocked[one.name], one.blocks)
+            free = timing.outcome == "inconclusive" and not profile.gate.inconclusive_blocks
+            found.append(timing.model_copy(update={"blocks": False}) if free else timing)
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))
@@ -120,10 +104,10 @@ def _accuracy(both: Both, family: dict[str, float], profile: Profile) -> Finding
     pairs, limit = _pairs(both), profile.budgets.max_loss
     if isinstance(pairs, Unpaired):
         detail = f"{pairs.missing} of {pairs.asked} prompts of the baseline were not asked again: nothing is compared"
-        return _finding("accuracy", both, "missing", detail, blocks=True)
+        return finding("accuracy", both, "missing", detail, blocks=True)
     if not pairs:
         suites = " or ".join(SUITES)
-        return _finding("accuracy", both, "not judged", f"the baseline holds no {suites} prompt", blocks=False)
+        return finding("accuracy", both, "not judged", f"the baseline holds no {suites} prompt", blocks=False)
     found = paired_loss(both.name, pairs, family, limit).model_copy(update={"reference": "baseline"})
     holm = f", {found.adjusted_p:.3g} after Holm over {found.family}" if found.family > 1 else ""
     return Finding(
@@ -148,20 +132,7 @@ def flips(both: Both) -> Iterator[Flip]:
     pairs = [(theirs[key(reply)], reply) for reply in both.after.replies if key(reply) in theirs]
     changed = [(old, new) for old, new in pairs if old.correct != new.correct and same_prompt(old, new)]
     for old, new in sorted(changed, key=lambda pair: pair[1].correct):
-        yield _flip(old, new)
-
-
-def _flip(old: Reply, new: Reply) -> Flip:
-    return Flip(
-        case=new.case,
-        suite=new.suite,
-        turn=new.turn,
-        label=new.label,
-        query=new.query,
-        before=old.text,
-        after=new.text,
-        change="same decision" if old.correct == new.correct else "gained" if new.correct else "lost",
-    )
+        yield flip(old, new)
 
 
 def _canonical(both: Both) -> Finding:
@@ -170,57 +141,48 @@ def _canonical(both: Both) -> Finding:
     asked = [reply for reply in both.after.replies if reply.suite == "canonical" and reply.turn == 1]
     right = sum(reply.correct for reply in asked)
     if not asked:
-        return _finding("canonical", both, "not judged", "no canonical query was asked", blocks=False)
+        return finding("canonical", both, "not judged", "no canonical query was asked", blocks=False)
     detail = f"{right} of {len(asked)} right" + (f"; lost: {', '.join(flip.case for flip in lost)}" if lost else "")
-    found = _finding("canonical", both, "regressed" if lost else "fine", detail)
+    found = finding("canonical", both, "regressed" if lost else "fine", detail)
     return found.model_copy(update={"names": tuple(flip.case for flip in lost), "flips": tuple(lost)})
-
-
-def _runtime(both: Both) -> list[Finding]:
-    """The same artefact on the same machine must write the same tokens, whatever its role."""
-    if both.before.artefact != both.after.artefact:
-        return []
-    theirs = {key(reply): reply for reply in both.before.replies}
-    pairs = [(theirs[key(r)], r) for r in both.after.replies if key(r) in theirs and same_prompt(theirs[key(r)], r)]
-    if not pairs:
-        return []
-    other = [(old, new) for old, new in pairs if old.tokens != new.tokens]
-    told = f"{len(other)} of {len(pairs)} replies have other tokens" if other else f"{len(pairs)} replies, same tokens"
-    detail = f"the runtime changed: same artefact and lane, and {told}" if other else f"same artefact and lane: {told}"
-    found = _finding("runtime", both, "regressed" if other else "fine", detail, blocks=True)
-    names = tuple(named(key(new)) for _, new in other)
-    return [found.model_copy(update={"names": names, "flips": tuple(_flip(*pair) for pair in other[:10])})]
 
 
 def _decoding(both: Both) -> list[Finding]:
     """The same tokens must be the same text: a tokenizer that was altered reads them as something else."""
-    theirs = {key(reply): reply for reply in both.before.replies}
-    pairs = [(theirs[key(r)], r) for r in both.after.replies if key(r) in theirs and same_prompt(theirs[key(r)], r)]
-    same = [(old, new) for old, new in pairs if old.tokens and old.tokens == new.tokens]
+    same = [(old, new) for old, new in both.same_prompts() if old.tokens and old.tokens == new.tokens]
     if not same:
         return []
     other = [(old, new) for old, new in same if old.text != new.text]
     told = f"{len(same)} replies of the same tokens"
     if not other:
-        return [_finding("decoding", both, "fine", f"{told} are the same text")]
+        return [finding("decoding", both, "fine", f"{told} are the same text")]
     detail = f"the tokenizer reads the same tokens as another text: {len(other)} of {told}"
     names = tuple(named(key(new)) for _, new in other)
-    flipped = tuple(_flip(*pair) for pair in other[:10])
-    found = _finding("decoding", both, "regressed", detail, blocks=True)
+    flipped = tuple(flip(*pair) for pair in other[:10])
+    found = finding("decoding", both, "regressed", detail, blocks=True)
     return [found.model_copy(update={"names": names, "flips": flipped})]
 
 
 def _calls(both: Both) -> Finding:
-    before, after = (_calls_text(variant.replies) for variant in (both.before, both.after))
+    """The parsed canonical calls as a diff; queries whose tokens are not always the same are left out and named."""
+    left_out = {case for suite, _, case in unstable(both) if suite == "canonical"}
+    before, after = (_calls_text(variant.replies, left_out) for variant in (both.before, both.after))
+    told = f"; left out as unstable: {', '.join(sorted(left_out))}" if left_out else ""
+    if left_out and before == after == ["{}"]:
+        return finding("calls", both, "not judged", f"no query has an exact snapshot{told}", blocks=False)
     if before == after:
-        return _finding("calls", both, "fine", "the canonical calls are the baseline's")
+        return finding("calls", both, "fine", f"the canonical calls are the baseline's{told}")
     lines = difflib.unified_diff(before, after, "baseline", "run", lineterm="", n=1)
-    found = _finding("calls", both, "regressed", "the parsed canonical calls differ from the baseline's")
+    found = finding("calls", both, "regressed", f"the parsed canonical calls differ from the baseline's{told}")
     return found.model_copy(update={"difference": "\n".join(lines)})
 
 
-def _calls_text(replies: Sequence[Reply]) -> list[str]:
-    calls = {case: [call.model_dump() for call in found] for case, found in sorted(canonical_calls(replies).items())}
+def _calls_text(replies: Sequence[Reply], left_out: set[str]) -> list[str]:
+    calls = {
+        case: [call.model_dump() for call in found]
+        for case, found in sorted(canonical_calls(replies).items())
+        if case not in left_out
+    }
     return json.dumps(calls, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
 
 
@@ -235,7 +197,7 @@ def _memory(both: Both, profile: Profile) -> Finding:
     if before and after:
         kinds = [(one.work, one.process_peak_kind) for one in (before, after)]
         if kinds[0] != kinds[1]:
-            return _finding(
+            return finding(
                 "memory", both, "missing", f"not the same measurement: {kinds[0]} and {kinds[1]}", blocks=True
             )
     values = [getattr(one, f"{judged}_bytes") if one else None for one in (before, after)]
@@ -244,18 +206,18 @@ def _memory(both: Both, profile: Profile) -> Finding:
 
 def _growth(check: str, both: Both, before: int | None, after: int | None, allowed: float, what: str) -> Finding:
     if not before:
-        return _finding(check, both, "not judged", f"the baseline has no {what}", blocks=False)
+        return finding(check, both, "not judged", f"the baseline has no {what}", blocks=False)
     if not after:
-        return _finding(check, both, "missing", f"{what} was not measured", blocks=True)
+        return finding(check, both, "missing", f"{what} was not measured", blocks=True)
     growth = after / before - 1
     detail = f"{what} {after / 1e6:,.1f} MB, was {before / 1e6:,.1f} MB: {growth:+.1%}, {allowed:.0%} allowed"
-    found = _finding(check, both, "regressed" if growth > allowed else "fine", detail)
+    found = finding(check, both, "regressed" if growth > allowed else "fine", detail)
     limit = before * (1 + allowed)
     return found.model_copy(update={"baseline": before, "measured": after, "limit": limit, "unit": "bytes"})
 
 
 def _elsewhere(both: Both, check: str) -> Finding:
-    return _finding(check, both, "not judged", "not judged: measured on another machine", blocks=False)
+    return finding(check, both, "not judged", "not judged: measured on another machine", blocks=False)
 
 
 def _latency(both: Both, base: Both | None, same_lane: bool, why: str) -> Finding:
@@ -269,7 +231,7 @@ def _latency(both: Both, base: Both | None, same_lane: bool, why: str) -> Findin
         elif samples.values:
             ratios.append(f"{name} cannot be compared")
     told = "of the baseline's median, another job" if same_lane else "of the baseline's, each over its own base"
-    return _finding(
+    return finding(
         "latency",
         both,
         "not judged",
@@ -281,13 +243,3 @@ def _latency(both: Both, base: Both | None, same_lane: bool, why: str) -> Findin
 def _median(variant: VariantRecord, name: str) -> float | None:
     found = variant.latency.get(name)
     return median(found.values) if found and found.values else None
-
-
-def _finding(check: str, both: Both, outcome: Outcome, detail: str, blocks: bool | None = None) -> Finding:
-    return Finding(
-        check=check,
-        subject=both.name,
-        outcome=outcome,
-        detail=detail,
-        blocks=both.blocks if blocks is None else blocks,
-    )

@@ -188,13 +188,25 @@ def control(evidence: Evidence) -> Verdict:
     )
 
 
-def tool_calls(variant: str, role: Role, accepted: bool, same: bool, difference: str) -> Verdict:
-    """The parsed canonical calls are the recorded ones; a lane without a snapshot is new, shown and not judged."""
+def tool_calls(
+    variant: str, role: Role, accepted: bool, same: bool, difference: str, left_out: Sequence[str] = (), of: int = 1
+) -> Verdict:
+    """The parsed canonical calls are the recorded ones; a lane without a snapshot is new, shown and not judged.
+
+    ``left_out`` names the queries, of ``of``, that are not compared since their tokens are not always the same.
+    """
+    if left_out and len(left_out) == of:
+        return not_applicable(variant, role, "tool calls", f"nothing to compare; {_unstable(left_out)}")
     status: Status = status_of(role, same) if accepted else "new"
     detail = "as recorded" if same else difference
     if not accepted:
         detail = "no snapshot in this lane yet; accept it with `pytest suites/phase8 --snapshot-update`"
+    detail += f"; {_unstable(left_out)}" if left_out else ""
     return Verdict(variant=variant, role=role, gate="tool calls", status=status, samples=1, detail=detail)
+
+
+def _unstable(left_out: Sequence[str]) -> str:
+    return f"not compared, since the tokens are not always the same: {', '.join(left_out)}"
 
 
 def canonical_calls(replies: Sequence[Reply]) -> dict[str, list[Call]]:

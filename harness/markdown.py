@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from harness import cells, ladder_cells
+from harness.audit_rows import ABOUT, AuditRow, audit_rows
 from harness.breakdown import DECISIONS, Breakdown, LostPrompt, breakdowns
 from harness.ladder_record import LadderRecord
 from harness.record import Environment, Reply, RunRecord, Verdict
@@ -20,6 +21,7 @@ _SHARES = {
     "probes": 2_500,
     "ladder": 9_000,
     "notes": 2_500,
+    "determinism": 2_500,
 }
 _CASES_SHOWN = 5
 _LOST_SHOWN = 10
@@ -39,6 +41,7 @@ def markdown(record: RunRecord) -> str:
         _table(found),
         *_ladder(record),
         *_breakdown_sections(breakdowns(record)),
+        *_determinism(audit_rows(record)),
         _section(
             "Open, expected and unexpected", [_gate_line(v) for v in others if not is_failure(v)], "gates", "None."
         ),
@@ -132,6 +135,18 @@ def _breakdown_sections(found: list[Breakdown]) -> list[str]:
         _section("Phrasings that training never saw", phrasings, "probes", "Not known of the held-out split."),
         _section("Accuracy against the live adapter", compared, "probes", "Nothing was compared with an adapter."),
     ]
+
+
+def _determinism(found: list[AuditRow]) -> list[str]:
+    """What the audit found; nothing for a run that audited nothing."""
+    if not found:
+        return []
+    return [_section("Determinism", [ABOUT, "", *map(_audited, found)], "determinism", "")]
+
+
+def _audited(row: AuditRow) -> str:
+    line = f"- `{_code(row.variant)}`: {row.stable} of {row.prompts} prompts are stable; odds kept of {row.odds} tokens"
+    return "\n".join([line, *(f"  - unstable `{_code(one.prompt)}`: {_text(one.why, 300)}" for one in row.unstable)])
 
 
 def _matrix(found: Breakdown) -> str:

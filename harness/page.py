@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from harness import cells, ladder_cells
+from harness import audit_rows, cells, ladder_cells
 from harness.breakdown import DECISIONS, breakdowns
 from harness.charts import charts, training_chart
 from harness.finding import GateReport
@@ -102,6 +102,8 @@ def html(record: RunRecord, lane: LaneRuns | None = None, gate: GateReport | Non
         calls=_calls,
         breakdowns=breakdowns(record),
         decisions=DECISIONS,
+        audits=audit_rows.audit_rows(record),
+        about_audit=audit_rows.ABOUT,
         proportion=cells.proportion,
         ladder=record.survival,
         answer=record.survival.answer if record.survival else None,
@@ -127,6 +129,7 @@ def _parts(record: RunRecord, gate: GateView | None) -> list[tuple[str, str]]:
         "latency": "Latency",
         "ladder": "Ladder" if record.survival else "",
         "probes": "Probes" if breakdowns(record) else "",
+        "determinism": "Determinism" if audit_rows.audit_rows(record) else "",
         "history": "History",
         "adapter": "Adapter",
         "replies": "Replies",

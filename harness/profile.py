@@ -218,6 +218,20 @@ class LatencyWork(Frozen):
     rounds: PositiveInt = 5
 
 
+class Audit(Frozen):
+    """Which prompts are written again in other ways, to see which of them always get the same tokens.
+
+    All canonical queries, and ``held_out`` first turns evenly spread over the held-out split. ``variants`` are the
+    production ones if none is named; an empty list audits nothing, and the run says so. Of each reply the odds at its
+    first ``positions`` tokens are kept: the ``likeliest`` tokens one by one, all others together.
+    """
+
+    variants: tuple[VariantName, ...] | None = None
+    held_out: Annotated[int, Field(ge=0)] = 2
+    positions: PositiveInt = 16
+    likeliest: PositiveInt = 8
+
+
 class LatencyBudget(Frozen):
     """Absolute limits hold on the reference machine, the ratio to ``relative_to`` elsewhere."""
 
@@ -282,12 +296,14 @@ class BlockWork(Frozen):
 class GateLimits(Frozen):
     """What a change may cost against the accepted baseline; models are frozen, so size hardly moves.
 
-    Growth is a share of the baseline's number: 0.05 is 5 % more. ``inconclusive_blocks`` says whether a loss that can
-    neither be shown nor ruled out ends with 3.
+    Growth is a share of the baseline's number: 0.05 is 5 % more. ``max_runtime_kl`` is in nats, at any token,
+    between two runs of the same artefact in the same lane. ``inconclusive_blocks`` says whether a loss that can neither
+    be shown nor ruled out ends with 3.
     """
 
     max_memory_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     max_size_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    max_runtime_kl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-5
     inconclusive_blocks: bool = True
     latency: BlockWork = BlockWork()
 
@@ -317,6 +333,7 @@ class Profile(Frozen):
     models: tuple[ReadyModel, ...] = ()
     roles: VariantRoles = {}
     latency: LatencyWork = LatencyWork()
+    audit: Audit = Audit()
     budgets: Budgets = Budgets()
     gate: GateLimits = GateLimits()
 
@@ -347,7 +364,7 @@ class Profile(Frozen):
             raise ValueError(f"models.name {', '.join(reserved)} is the name of a synthetic control; choose another")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {', '.join(twice)} is named twice")
-        mentioned = [*self.roles, *self.budgets.latency.seconds_per_query]
+        mentioned = [*self.roles, *self.budgets.latency.seconds_per_query, *(self.audit.variants or ())]
         mentioned += self.budgets.memory.variants_gb if self.budgets.memory else []
         if self.budgets.latency.relative_to:
             mentioned.append(self.budgets.latency.relative_to)
@@ -369,6 +386,11 @@ class Profile(Frozen):
             names += ["fused-float"] if self.fuse.keep_float else []
             names += [f"fused-{bits}bit" for bits in sorted(self.fuse.widths, reverse=True)]
         return names + [model.name for model in self.models]
+
+    def audited(self) -> list[str]:
+        """The variants whose replies are audited, in the order of the flow."""
+        named = self.audit.variants
+        return [n for n in self.variant_names() if (self.role(n) == "production" if named is None else n in named)]
 
     def role(self, variant: str) -> Role:
         """The role of a variant; what a profile does not say is a candidate, except ready models."""

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from harness.audit_record import AuditRecord, Parting
 from harness.formats import Call
 from harness.frozen import Frozen
 from harness.interval import Interval
@@ -84,18 +85,10 @@ class Memory(Frozen):
     work: str
 
 
-class Divergence(Frozen):
-    """Where the shipped kernels first wrote another token than the judged reply to a query has.
-
-    ``gap`` is how much likelier, in nats, they find their own token than the judged one at that position; None where
-    that is no number.
-    ``same_decision`` says whether both replies call, or both answer.
-    """
+class Divergence(Parting):
+    """Where the shipped kernels first wrote another token than the judged reply to a query has."""
 
     case: str
-    position: int
-    gap: float | None
-    same_decision: bool
 
 
 class Agreement(Frozen):
@@ -111,7 +104,7 @@ class Agreement(Frozen):
 
 
 class VariantRecord(Frozen):
-    """Everything measured on one variant."""
+    """Everything measured on one variant; ``audit`` is None where it was not audited, and in runs before audits."""
 
     name: str
     role: Role
@@ -126,6 +119,7 @@ class VariantRecord(Frozen):
     latency: dict[str, Samples] = {}
     memory: Memory | None = None
     agreement: Agreement | None = None
+    audit: AuditRecord | None = None
 
 
 class SuitePair(Frozen):

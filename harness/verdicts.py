@@ -18,6 +18,7 @@ GATES = (
     "second turn",
     "termination",
     "kernel agreement",
+    "determinism",
     "seconds a query",
     "decode ratio",
     "memory",

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.cases import Case
 from harness.formats import Tools
 from harness.frozen import Frozen
-from harness.profile import LatencyWork, Prompting
+from harness.profile import Audit, LatencyWork, Prompting
 from harness.record import Reply
 
 
@@ -31,3 +31,20 @@ class Work(Frozen):
         yield from (f"query {number}" for number in range(len(self.cases)))
         yield from ("fixed",) * self.latency.rounds
         yield from ("memory", "agreement")
+
+
+class AuditWork(Frozen):
+    """One variant to audit: the prompts that are written in several ways, and the judged replies to them, in order.
+
+    ``timed`` says which of the prompts the shipped kernels answer alone when they are timed; these are not written
+    alone once more.
+    """
+
+    folder: Path
+    adapter: Path | None
+    cases: tuple[Case, ...]
+    judged: tuple[Reply, ...]
+    timed: frozenset[str]
+    prompting: Prompting
+    tools: Tools
+    audit: Audit

@@ -4,7 +4,6 @@ The first line it reads is a ``Work``, every further line one of its steps; each
 """
 
 import json
-import math
 import sys
 import time
 from typing import Any
@@ -14,11 +13,12 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from harness.engine.chat import case_tokens, stop_ids
+from harness.engine.generate import Generated
 from harness.engine.latency import Prompts, Stepwise, fixed_stepwise, fixed_work
 from harness.engine.models import load_shipped
+from harness.engine.parting import Asked, parting
 from harness.engine.peak import memory
 from harness.record import Divergence, Reply
-from harness.replies import read_reply
 from harness.work import Work
 
 
@@ -95,21 +95,13 @@ class _Measured:
         return {"tokens": self._tokens, "divergences": [self._divergence(reply).model_dump() for reply in other]}
 
     def _divergence(self, judged: Reply) -> Divergence:
-        work, mine, other = self._work, self._tokens[judged.case], judged.tokens
-        pairs = enumerate(zip(mine, other, strict=False))
-        position = next((i for i, (a, b) in pairs if a != b), min(len(mine), len(other)))
+        work, mine = self._work, self._tokens[judged.case]
         number = next(i for i, case in enumerate(work.cases) if case.id == judged.case)
-        prompt = self._prompts.prompts[number]
-        tokens = [{reply[position]} if position < len(reply) else self._stops for reply in (mine, other)]
-        text = self._tokenizer.decode(list(mine))
-        finish = "length" if len(mine) == work.prompting.max_tokens else "stop"
-        timed = read_reply(work.cases[number], text, mine, finish, len(prompt), work.prompting, list(work.tools))
-        return Divergence(
-            case=judged.case,
-            position=position,
-            gap=gap if math.isfinite(gap := self._prompts.gap(prompt, mine[:position], *tokens)) else None,
-            same_decision=timed.decision == judged.decision,
-        )
+        written = Generated(tokens=mine, finish="length" if len(mine) == work.prompting.max_tokens else "stop")
+        asked = Asked(work.cases[number], self._prompts.prompts[number], work.prompting, work.tools)
+        other = Generated(tokens=judged.tokens, finish=judged.finish)
+        found = parting(asked, self._prompts, self._tokenizer, self._stops, written, other)
+        return Divergence(case=judged.case, **found.model_dump())
 
 
 def main() -> None:

@@ -1,0 +1,54 @@
+"""One variant in the baseline and in a run: what every check of the merge gate looks at. Pure."""
+
+from harness.absence import key, same_prompt
+from harness.finding import Finding, Flip, Outcome
+from harness.frozen import Frozen
+from harness.record import Reply, VariantRecord
+
+
+class Both(Frozen):
+    """One variant in the baseline and in the run."""
+
+    before: VariantRecord
+    after: VariantRecord
+
+    @property
+    def name(self) -> str:
+        """The variant."""
+        return self.after.name
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a loss of quality can fail the gate: a production variant's can."""
+        return "production" in (self.before.role, self.after.role)
+
+    def same_prompts(self) -> list[tuple[Reply, Reply]]:
+        """The replies of both to every prompt that is still the same."""
+        theirs = {key(reply): reply for reply in self.before.replies}
+        pairs = [(theirs[key(reply)], reply) for reply in self.after.replies if key(reply) in theirs]
+        return [pair for pair in pairs if same_prompt(*pair)]
+
+
+def finding(check: str, both: Both, outcome: Outcome, detail: str, blocks: bool | None = None) -> Finding:
+    """A finding on a variant, which can fail the gate where the variant can, unless told otherwise."""
+    return Finding(
+        check=check,
+        subject=both.name,
+        outcome=outcome,
+        detail=detail,
+        blocks=both.blocks if blocks is None else blocks,
+    )
+
+
+def flip(old: Reply, new: Reply) -> Flip:
+    """A prompt whose reply changed."""
+    return Flip(
+        case=new.case,
+        suite=new.suite,
+        turn=new.turn,
+        label=new.label,
+        query=new.query,
+        before=old.text,
+        after=new.text,
+        change="same decision" if old.correct == new.correct else "gained" if new.correct else "lost",
+    )

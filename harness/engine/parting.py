@@ -1,0 +1,46 @@
+"""Where two replies to one prompt part, and by how much the model prefers its own token there."""
+
+import math
+from typing import NamedTuple
+
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+from harness.audit_record import Parting
+from harness.cases import Case
+from harness.engine.generate import Generated
+from harness.engine.latency import Prompts
+from harness.formats import Tools
+from harness.profile import Prompting
+from harness.record import Decision
+from harness.replies import read_reply
+
+
+class Asked(NamedTuple):
+    """A case, its prompt in tokens, and how replies to it are read."""
+
+    case: Case
+    prompt: list[int]
+    prompting: Prompting
+    tools: Tools
+
+
+def parting(
+    asked: Asked, prompts: Prompts, tokenizer: TokenizerWrapper, stops: set[int], mine: Generated, other: Generated
+) -> Parting:
+    """Where ``mine`` first has another token than ``other``, whose tokens are not the same.
+
+    A reply that ends there has the likeliest stop token.
+    """
+    pairs = enumerate(zip(mine.tokens, other.tokens, strict=False))
+    ends = min(len(mine.tokens), len(other.tokens))
+    position = next((i for i, (a, b) in pairs if a != b), ends)
+    tokens = [{one.tokens[position]} if position < len(one.tokens) else stops for one in (mine, other)]
+    gap = prompts.gap(asked.prompt, mine.tokens[:position], *tokens)
+    decisions = {_decision(asked, tokenizer, one) for one in (mine, other)}
+    return Parting(position=position, gap=gap if math.isfinite(gap) else None, same_decision=len(decisions) == 1)
+
+
+def _decision(asked: Asked, tokenizer: TokenizerWrapper, one: Generated) -> Decision:
+    text = tokenizer.decode(list(one.tokens))
+    reply = read_reply(asked.case, text, one.tokens, one.finish, len(asked.prompt), asked.prompting, list(asked.tools))
+    return reply.decision

@@ -1,0 +1,13 @@
+"""Do the prompts get the same tokens, in whatever way their replies are written?"""
+
+import pytest
+
+from harness.judge_audit import determinism
+from harness.verdicts import is_good
+
+
+@pytest.mark.gate("determinism")
+def test_replies_are_audited_for_determinism(variant, profile, audited, judged):
+    """Twice alike, alone as beside others, with a cached prompt as with a cold one."""
+    verdict = judged(determinism(variant.name, variant.role, variant.name in profile.audited(), audited))
+    assert is_good(verdict), verdict.detail

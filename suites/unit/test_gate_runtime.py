@@ -1,0 +1,193 @@
+"""The runtime in the merge gate: other tokens, other odds, prompts that are no longer stable."""
+
+from typing import Any
+
+import pytest
+
+from harness.audit_record import AuditRecord, Odds
+from harness.both import Both
+from harness.finding import Finding
+from harness.gate import compare_with_baseline
+from harness.gate_runtime import determinism, runtime
+from suites.unit.audits import ODDS, audit, prompt
+from suites.unit.gates import PRODUCTION, PROFILE, whole_run, with_replies, with_variant
+
+BASELINE = with_variant(whole_run(), PRODUCTION, audit=audit())
+SHIFTED = Odds(tokens=(2, 9), log_p=(-0.11, -2.95), log_rest=-2.9)
+
+
+def both(after: AuditRecord | None, before: AuditRecord | None = None, **changes: Any) -> Both:
+    """The production variant with these audits."""
+    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    kept = old.model_copy(update={"audit": before or audit()})
+    return Both(before=kept, after=old.model_copy(update={"audit": after, **changes}))
+
+
+def of_runtime(found: Both) -> Finding:
+    """The one finding on the runtime."""
+    (one,) = runtime(found, PROFILE)
+    return one
+
+
+def test_the_same_run_twice_is_at_no_distance() -> None:
+    """Exactly 0, over every token whose odds are kept."""
+    found = of_runtime(both(audit()))
+    assert (found.outcome, found.measured, found.limit) == ("fine", 0.0, 1e-5)
+    assert "KL at least 0 nats over 15 tokens" in found.detail
+
+
+def test_other_odds_are_another_runtime_though_all_tokens_are_the_same() -> None:
+    """Named by prompt and token."""
+    shifted = audit(prompt("async-await", odds=(ODDS[0], SHIFTED, ODDS[2])))
+    found = of_runtime(both(shifted))
+    assert found.outcome == "regressed"
+    assert found.names == ("canonical/async-await at token 1",)
+    assert "the runtime changed" in found.detail
+    assert "same tokens" in found.detail
+    assert found.measured is not None
+    assert found.measured > 1e-5
+
+
+def test_odds_within_the_limit_are_fine_and_told() -> None:
+    """The limit is the profile's."""
+    near = Odds(tokens=(2, 9), log_p=(-0.1001, -3.0), log_rest=-2.999)
+    changed = both(audit(prompt(odds=(ODDS[0], near, ODDS[2]))))
+    found = of_runtime(changed)
+    assert (found.outcome, found.names) == ("fine", ())
+    assert found.measured is not None
+    assert 0 < found.measured < 1e-5
+    strict = PROFILE.model_copy(update={"gate": PROFILE.gate.model_copy(update={"max_runtime_kl": 0.0})})
+    assert runtime(changed, strict)[0].outcome == "regressed"
+
+
+def test_odds_that_are_no_numbers_any_more_are_another_runtime() -> None:
+    """An infinite distance, which no report has to hold."""
+    broken = Odds(tokens=(), log_p=(), log_rest=0.0)
+    found = of_runtime(both(audit(prompt(odds=(ODDS[0], broken, ODDS[2])))))
+    assert (found.outcome, found.measured) == ("regressed", None)
+
+
+def test_odds_that_are_not_kept_any_more_are_missing() -> None:
+    """Fewer tokens than the baseline's, or no audit at all."""
+    for less in (audit(prompt(odds=ODDS[:2])), None):
+        found = of_runtime(both(less))
+        assert found.outcome == "missing"
+        assert found.names[0].startswith("canonical/view-functions: odds of")
+
+
+def test_a_baseline_without_odds_says_that_none_were_compared() -> None:
+    """A run from before there were audits."""
+    old = next(v for v in whole_run().variants if v.name == PRODUCTION)
+    (found,) = runtime(Both(before=old, after=old.model_copy(update={"audit": audit()})), PROFILE)
+    assert (found.outcome, found.measured) == ("fine", None)
+    assert "the odds were not compared" in found.detail
+
+
+def test_odds_after_a_token_that_differs_are_of_another_text() -> None:
+    """They are not compared; those up to it are, and the other token is the regression."""
+    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    replies = tuple(r.model_copy(update={"tokens": (1, 7, 3)}) if r.case == "async-await" else r for r in old.replies)
+    changed = audit(prompt("async-await", odds=(ODDS[0], ODDS[1], SHIFTED)))
+    found = of_runtime(both(changed, replies=replies))
+    assert (found.outcome, found.names, found.measured) == ("regressed", ("canonical/async-await",), 0.0)
+    assert "over 14 tokens" in found.detail
+
+
+def test_another_artefact_has_no_runtime_to_compare() -> None:
+    """Its odds may be whatever they are."""
+    assert runtime(both(audit(prompt(odds=(SHIFTED,) * 3)), artefact="other"), PROFILE) == []
+
+
+def test_other_tokens_of_a_prompt_that_was_unstable_are_left_out_by_name() -> None:
+    """Those of a stable prompt are not."""
+    shaky = audit(prompt("async-await", "batch"))
+    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    replies = tuple(r.model_copy(update={"tokens": (1, 2, 7)}) if r.case == "async-await" else r for r in old.replies)
+    found = of_runtime(both(shaky, shaky, replies=replies))
+    assert found.outcome == "fine"
+    assert "left out as unstable in the baseline: canonical/async-await" in found.detail
+    assert of_runtime(both(shaky, replies=replies)).outcome == "regressed"
+
+
+def test_stable_in_the_baseline_and_unstable_now_fails_by_name() -> None:
+    """Whatever the artefact is."""
+    shaky = audit(prompt("async-await", "cold"), prompt("orm-or-sql", "alone"))
+    for changes in ({}, {"artefact": "other"}):
+        (found,) = determinism(both(shaky, **changes))
+        assert (found.outcome, found.blocks) == ("regressed", True)
+        assert set(found.names) == {"canonical/async-await", "canonical/orm-or-sql"}
+        assert "canonical/async-await: cold from token 2 (0.0004 nats)" in found.detail
+
+
+def test_unstable_before_and_now_is_no_regression() -> None:
+    """Nor is one that became stable."""
+    shaky = audit(prompt("async-await", "cold"))
+    for after in (shaky, audit()):
+        (found,) = determinism(both(after, shaky))
+        assert found.outcome == "fine"
+        assert "the 4 prompts that were stable in the baseline, of 5, are stable still" in found.detail
+
+
+def test_audited_in_the_baseline_and_not_in_the_run_is_missing_by_name() -> None:
+    """One prompt, or all of them."""
+    less = audit().model_copy(update={"prompts": audit().prompts[1:]})
+    (found,) = determinism(both(less))
+    assert (found.outcome, found.names) == ("missing", ("canonical/view-functions",))
+    (found,) = determinism(both(None))
+    assert (found.outcome, len(found.names)) == ("missing", 5)
+
+
+def test_where_no_prompt_was_stable_nothing_is_fine() -> None:
+    """There is nothing that could have been lost."""
+    shaky = audit(*(prompt(one.case, "batch") for one in audit().prompts))
+    (found,) = determinism(both(shaky, shaky))
+    assert found.outcome == "not judged"
+
+
+def test_the_whole_gate_judges_runtime_and_determinism() -> None:
+    """And leaves both out in another lane, where two machines' rounding is compared."""
+    after = with_variant(BASELINE, PRODUCTION, audit=audit(prompt("async-await", "cold", odds=(SHIFTED,) * 3)))
+
+    def bad(run) -> set[tuple[str, str]]:
+        found = compare_with_baseline(run, BASELINE, PROFILE)
+        return {
+            (f.outcome, f.check) for f in found if f.subject == PRODUCTION and f.outcome in ("regressed", "missing")
+        }
+
+    assert bad(BASELINE) == set()
+    assert bad(after) == {("regressed", "determinism"), ("regressed", "runtime")}
+    assert bad(after.model_copy(update={"lane": "pocket--elsewhere"})) == set()
+
+
+def test_changed_calls_of_an_unstable_query_are_left_out_of_the_diff_by_name() -> None:
+    """Those of the others are not."""
+    shaky = audit(prompt("async-await", "cold"))
+    baseline = with_variant(BASELINE, PRODUCTION, audit=shaky)
+
+    def calls(case: str) -> Finding:
+        run = with_replies(baseline, PRODUCTION, {case: {"calls": ()}})
+        return next(
+            f for f in compare_with_baseline(run, baseline, PROFILE) if (f.check, f.subject) == ("calls", PRODUCTION)
+        )
+
+    assert calls("async-await").outcome == "fine"
+    assert calls("async-await").detail.endswith("left out as unstable: async-await")
+    assert calls("view-functions").outcome == "regressed"
+
+
+def test_calls_that_are_all_unstable_are_not_judged() -> None:
+    """Nothing compared is nothing fine."""
+    shaky = audit(*(prompt(one.case, "batch") for one in audit().prompts))
+    run = with_variant(BASELINE, PRODUCTION, audit=shaky)
+    found = [f for f in compare_with_baseline(run, run, PROFILE) if (f.check, f.subject) == ("calls", PRODUCTION)]
+    assert [f.outcome for f in found] == ["not judged"]
+
+
+@pytest.mark.parametrize("field", ["query", "prompt_tokens"])
+def test_odds_of_another_prompt_under_the_same_name_are_not_compared(field: str) -> None:
+    """That it is another prompt is a finding of its own."""
+    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    value = {"query": "Another", "prompt_tokens": 7}[field]
+    replies = tuple(r.model_copy(update={field: value}) if r.case == "async-await" else r for r in old.replies)
+    found = of_runtime(both(audit(prompt("async-await", odds=(SHIFTED,) * 3)), replies=replies))
+    assert (found.outcome, found.measured) == ("fine", 0.0)

@@ -1,0 +1,103 @@
+"""What an audit means: stable or not, which queries have exact snapshots."""
+
+import pytest
+
+from harness.audit_record import WAYS, Way
+from harness.judge import tool_calls
+from harness.judge_audit import NOT_COMPARED, determinism, exact_calls, with_timed
+from harness.record import Agreement, Divergence
+from harness.verdicts import is_good
+from suites.unit.audits import PARTED, audit, prompt
+
+CALLS = {"view-functions": [{"name": "grep"}], "async-await": [{"name": "find"}]}
+UNSTABLE = audit(prompt("view-functions", "cold"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_prompt_that_parts_in_any_way_is_unstable(way: Way) -> None:
+    """And says in which, where, and by how much."""
+    assert prompt().stable
+    found = prompt("view-functions", way)
+    assert not found.stable
+    assert found.why == f"{way} from token 2 (0.0004 nats)"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_that_was_not_tried_leaves_a_prompt_unstable(way: Way) -> None:
+    """Nothing is stable because nobody looked."""
+    found = prompt(compared=tuple(one for one in WAYS if one != way))
+    assert not found.stable
+    assert found.why == f"{way} not tried"
+
+
+def test_the_timed_replies_are_the_way_alone_of_canonical_queries() -> None:
+    """Those that part take the gap along; a query that was not timed stays untried, and so does another suite's."""
+    untried = {"compared": ("again", "batch", "cold")}
+    held_out = prompt("view-functions-2", suite="held-out", **untried)
+    names = ("view-functions", "async-await", "orm-or-sql")
+    found = audit(*(prompt(name, **untried) for name in names), held_out)
+    divergence = Divergence(case="async-await", **PARTED.model_dump())
+    agreement = Agreement(same=3, compared=5, divergences=(divergence,), unpaired=("orm-or-sql",))
+    timed = {one.case: one for one in with_timed(found, agreement).prompts}
+    assert timed["view-functions"].stable
+    assert timed["async-await"].parted == {"alone": PARTED}
+    assert "alone" not in timed["orm-or-sql"].compared
+    assert "alone" not in timed["view-functions-2"].compared
+
+
+@pytest.mark.parametrize("agreement", [None, Agreement(same=0, compared=0)])
+def test_without_timed_replies_the_way_alone_was_not_tried(agreement: Agreement | None) -> None:
+    """Not a single comparison is no agreement."""
+    found = audit(prompt(compared=("again", "batch", "cold")))
+    assert with_timed(found, agreement) == found
+
+
+def test_stable_prompts_pass_and_unstable_ones_are_told_by_name() -> None:
+    """A model may hold two tokens for equally likely; only a change against the baseline is a fault."""
+    assert determinism("x", "production", True, audit()).status == "pass"
+    told = determinism("x", "production", True, UNSTABLE)
+    assert (told.status, told.failures, told.measured) == ("info", ("view-functions",), 0.8)
+    assert "canonical/view-functions: cold from token 2" in told.detail
+
+
+def test_an_audit_that_is_not_there_is_missing_unless_the_profile_leaves_it_out() -> None:
+    """Never a pass."""
+    empty = audit().model_copy(update={"prompts": ()})
+    assert {determinism("x", "production", True, found).status for found in (None, empty)} == {"missing"}
+    assert determinism("x", "candidate", False, None).status == "not applicable"
+
+
+def test_stable_queries_are_compared_as_they_are() -> None:
+    """Every one of them, also without an audit."""
+    for found in (None, audit()):
+        assert exact_calls(CALLS, {"view-functions": []}, found) == (CALLS, ())
+
+
+def test_an_unstable_query_is_equal_to_its_record_whatever_it_called() -> None:
+    """The others are compared all the same."""
+    recorded = {"view-functions": ["old"], "async-await": ["old"]}
+    found = exact_calls(CALLS, recorded, UNSTABLE)
+    assert found.calls == {"view-functions": ["old"], "async-await": CALLS["async-await"]}
+    assert found.left_out == ("view-functions",)
+
+
+def test_an_unstable_query_is_recorded_as_not_compared_and_stays_so() -> None:
+    """Until somebody records anew."""
+    made = exact_calls(CALLS, None, UNSTABLE)
+    assert made.calls["view-functions"] == NOT_COMPARED
+    later = exact_calls(CALLS, made.calls, audit())
+    assert later == (made.calls, ("view-functions",))
+    assert exact_calls(CALLS, None, audit()).calls == CALLS
+
+
+def test_what_is_left_out_of_a_snapshot_is_named() -> None:
+    """And where nothing is left to compare, nothing passes."""
+    some = tool_calls("x", "production", True, True, "", ("view-functions",), 2)
+    assert (some.status, some.detail) == (
+        "pass",
+        "as recorded; not compared, since the tokens are not always the same: view-functions",
+    )
+    everything = tool_calls("x", "production", True, True, "", ("view-functions", "async-await"), 2)
+    assert everything.status == "not applicable"
+    assert is_good(everything)
+    assert tool_calls("x", "production", True, False, "other", ("view-functions",), 2).status == "fail"
