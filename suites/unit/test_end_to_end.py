@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import history, history_file
+from harness.audit_record import WAYS
 from harness.cli import main
 from harness.flow import Flow
 from harness.fusing import target
@@ -88,6 +89,16 @@ def test_every_variant_has_replies_timings_and_memory(record: RunRecord) -> None
         assert variant.replies, variant.name
         assert variant.memory is not None, variant.name
         assert {"load_s", "ttft_cold_s", "ttft_warm_s", "query_s", "token_s"} <= set(variant.latency), variant.name
+
+
+def test_every_production_variant_is_audited_with_its_odds(record: RunRecord, reports: Path) -> None:
+    """In every way; the others are not."""
+    for variant in record.variants:
+        assert (variant.audit is not None) == (variant.role == "production"), variant.name
+        for prompt in variant.audit.prompts if variant.audit else ():
+            assert set(prompt.compared) == set(WAYS), prompt.case
+            assert prompt.odds, prompt.case
+    assert "## Determinism" in (reports / "report.md").read_text(encoding="utf-8")
 
 
 def test_the_base_and_both_synthetic_controls_fail_as_they_must(record: RunRecord) -> None:

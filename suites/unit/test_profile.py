@@ -153,3 +153,13 @@ def test_a_judged_width_is_no_control_too(tmp_path: Path) -> None:
     """It stands on the ladder once."""
     told = refusal(smollm2(tmp_path, ("control_widths = [2, 3]", "control_widths = [2, 4]")))
     assert "survival.control_widths: 4 is in fuse.widths too" in told
+
+
+def test_the_production_variants_are_audited_unless_others_are_named(tmp_path: Path) -> None:
+    """An empty list audits none; a name that the profile does not have is refused."""
+    assert load("pocket").profile.audited() == ["adapter", "fused-8bit", "fused-6bit", "fused-5bit"]
+    for named, wanted in (('["fused-4bit"]', ["fused-4bit"]), ("[]", [])):
+        path = smollm2(tmp_path, ("[budgets]\n", f"[audit]\nvariants = {named}\n\n[budgets]\n"))
+        assert load(str(path)).profile.audited() == wanted
+    message = refusal(smollm2(tmp_path, ("[budgets]\n", '[audit]\nvariants = ["fused-3bit"]\n\n[budgets]\n')))
+    assert "unknown variant 'fused-3bit'" in message

@@ -1,0 +1,32 @@
+"""Audits in the reports: how many prompts are stable, and the others by name."""
+
+from harness.audit_rows import audit_rows
+from harness.markdown import markdown
+from harness.page import html
+from suites.unit import records
+from suites.unit.audits import audit, prompt
+
+FOUND = audit(prompt("async-await", "cold"))
+RUN = records.record(variants=(records.variant(audit=FOUND), records.variant("base", role="control")))
+
+
+def test_a_row_counts_stable_prompts_and_names_the_others() -> None:
+    """Variants without an audit have no row."""
+    (row,) = audit_rows(RUN)
+    assert (row.variant, row.prompts, row.stable, row.odds) == ("fused-5bit", 5, 4, 15)
+    assert row.unstable == (("canonical/async-await", "cold from token 2 (0.0004 nats)"),)
+
+
+def test_both_reports_name_unstable_prompts() -> None:
+    """With the token from which the reply is another one."""
+    for text in (markdown(RUN), html(RUN)):
+        assert "4 of 5 prompts" in text
+        assert "canonical/async-await" in text
+        assert "cold from token 2" in text
+
+
+def test_a_run_without_audits_has_no_such_section() -> None:
+    """Runs from before there were any."""
+    run = records.record()
+    assert "Determinism" not in markdown(run)
+    assert "Determinism" not in html(run)
