@@ -6,7 +6,7 @@ Cover and Thomas, Elements of Information Theory, 2.7.1): over a limit is over i
 """
 
 from collections.abc import Sequence
-from math import exp, inf, log
+from math import exp, expm1, inf, log
 from typing import TYPE_CHECKING
 
 from harness.audit_record import Odds
@@ -45,27 +45,37 @@ def odds(log_probabilities: "np.ndarray", count: int) -> Odds:
 
 
 def divergence(theirs: Odds, ours: Odds) -> float:
-    """KL(theirs || ours) in nats over the tokens that both name and everything else together; 0 for the same cells.
+    """KL(theirs || ours) in nats over the tokens that both name and everything else; 0 for the same cells.
 
     A lower bound of that of the whole distributions, summed as p (ln p - ln q) + q - p, each term of which is at least
-    0. Infinite where only one of the two is a distribution.
+    0. Tokens that only theirs names are in our rest, and at most as likely as the last that ours names: they count as
+    far as that goes. Infinite where only one of the two is a distribution.
     """
     if bool(theirs.tokens) != bool(ours.tokens):
         return inf
-    common = set(theirs.tokens) & set(ours.tokens)
-    pairs = list(zip(_cells(theirs, common), _cells(ours, common), strict=True))
-    return max(0.0, sum(p * (lp - lq) + q - p for (p, lp), (q, lq) in pairs))
+    p, q = (dict(zip(one.tokens, one.log_p, strict=True)) for one in (theirs, ours))
+    pairs = [(lp, q[token]) for token, lp in p.items() if token in q]
+    lost = [lp for token, lp in p.items() if token not in q]
+    rest = _sum_of(ours.log_rest, [lq for token, lq in q.items() if token not in p])
+    if lost:
+        pairs += _lost(_sum_of(lost[0], lost[1:]), theirs.log_rest, rest, ours, len(lost))
+    else:
+        pairs.append((theirs.log_rest, rest))
+    return max(0.0, sum(exp(lp) * (lp - lq) + exp(lq) - exp(lp) for lp, lq in pairs))
 
 
-def _cells(one: Odds, common: set[int]) -> list[tuple[float, float]]:
-    """p and ln p of each common token in the order of their ids, then of the rest."""
-    kept = sorted((token, lp) for token, lp in zip(one.tokens, one.log_p, strict=True) if token in common)
-    others = [lp for token, lp in zip(one.tokens, one.log_p, strict=True) if token not in common]
-    return [(exp(lp), lp) for lp in [*(lp for _, lp in kept), _sum_of(one.log_rest, others)]]
+def _lost(log_p: float, log_others: float, log_rest: float, ours: Odds, count: int) -> list[tuple[float, float]]:
+    """ln p and ln q of ``count`` tokens that ours does not name, and of all others, with the least divergence there is.
+
+    It falls, convexly, until both have their share of our rest in proportion: the nearest to that which may be is least.
+    Together they have at most what ours gives to tokens without a name, and each at most what its last named one has.
+    """
+    share = log_rest + log_p - _sum_of(log_p, [log_others])
+    log_q = min(share, ours.log_rest, min(ours.log_p) + log(count))
+    left = -expm1(log_q - log_rest)
+    return [(log_p, log_q), (log_others, log_rest + log(left) if left > 0 else _NEVER)]
 
 
-def _sum_of(log_rest: float, others: Sequence[float]) -> float:
-    """ln of the sum of these probabilities; the rest alone is given back as it is."""
-    if not others:
-        return log_rest
-    return log(sum(map(exp, [log_rest, *others])))
+def _sum_of(first: float, others: Sequence[float]) -> float:
+    """ln of the sum of these probabilities; the first alone is given back as it is."""
+    return log(sum(map(exp, [first, *others]))) if others else first

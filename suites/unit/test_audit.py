@@ -18,7 +18,7 @@ from harness.work import AuditWork
 from suites.unit import records, tiny
 from suites.unit.gates import PROFILE
 
-NAMES = ("find it", "call a.py", "find Help in a.py")
+NAMES = ("find it", "call Help in a.py", "find Help in a.py")
 CASES = tuple(
     Case(
         id=name,
@@ -130,9 +130,9 @@ def test_the_odds_are_the_models_own(work: AuditWork, baseline: AuditRecord) -> 
         assert kept.log_rest == pytest.approx(np.log1p(-np.exp(row[list(kept.tokens)]).sum()), abs=1e-3)
 
 
-def test_the_same_runtime_twice_is_exactly_0_apart(work: AuditWork, baseline: AuditRecord) -> None:
-    """In a process of its own and in this one."""
-    found = told(baseline, here(work), work)
+def test_the_same_runtime_twice_is_exactly_0_apart(work: AuditWork) -> None:
+    """Not nearly: nothing is left to rounding."""
+    found = told(here(work), here(work), work)
     assert (found.outcome, found.measured) == ("fine", 0.0)
 
 
@@ -140,7 +140,7 @@ def _activation(monkeypatch: pytest.MonkeyPatch, _: AuditWork) -> None:
     import mlx.core as mx
     from mlx_lm.models import llama
 
-    monkeypatch.setattr(llama, "swiglu", lambda gate, x: gate * mx.sigmoid(1.3 * gate) * x)
+    monkeypatch.setattr(llama, "swiglu", lambda gate, x: gate * mx.sigmoid(1.05 * gate) * x)
 
 
 def _weights(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
@@ -159,7 +159,7 @@ def _jitter(monkeypatch: pytest.MonkeyPatch, _: AuditWork) -> None:
 
     def change(model: Any) -> None:
         head = model.lm_head.weight
-        model.lm_head.weight = head * (1 + 0.01 * mx.random.normal(head.shape, key=mx.random.key(8)))
+        model.lm_head.weight = head * (1 + 0.005 * mx.random.normal(head.shape, key=mx.random.key(8)))
 
     _weights(monkeypatch, change)
 
@@ -259,9 +259,11 @@ def test_models_whose_cache_cannot_be_batched_are_audited_one_prompt_at_a_time(
     assert told(baseline, found, work).measured < 1e-9
 
 
-def test_a_process_that_fails_takes_only_its_own_variants_along(work: AuditWork) -> None:
-    """And says what happened; nothing is audited of nothing."""
+def test_a_process_that_fails_takes_only_its_own_variants_along(work: AuditWork, baseline: AuditRecord) -> None:
+    """And says what happened; the others are as in any other process. Nothing is audited of nothing."""
     found = audit({"tiny": work, "broken": work.model_copy(update={"folder": Path("nowhere")})})
+    assert isinstance(found["tiny"], AuditRecord)
+    assert found["tiny"].prompts == baseline.prompts
     assert isinstance(found["broken"], InvalidInput)
     assert "nowhere" in str(found["broken"])
     assert list(found) == ["tiny", "broken"]
