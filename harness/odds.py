@@ -67,7 +67,7 @@ def divergence(theirs: Odds, ours: Odds) -> float:
 def _lost(log_p: float, log_others: float, log_rest: float, ours: Odds, count: int) -> list[tuple[float, float]]:
     """ln p and ln q of ``count`` tokens that ours does not name, and of all others, with the least divergence there is.
 
-    It falls, convexly, until both have their share of our rest in proportion: the nearest to that which may be is least.
+    It falls, convexly, until both have their share of our rest in proportion: what is nearest to that is least.
     Together they have at most what ours gives to tokens without a name, and each at most what its last named one has.
     """
     share = log_rest + log_p - _sum_of(log_p, [log_others])
