@@ -1,12 +1,14 @@
 """How often the interval by topic holds the truth, by simulation: worlds whose true recovery is known. NumPy alone."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 from rich.console import Console
 
 from harness.clustered import ratio
+from harness.lazily import np
 from harness.stats import clopper_pearson
 
 TRUE = 0.98  # the share of the gain that is left in every world

@@ -4,14 +4,16 @@ The answer comes from the live adapter at that scale, which is neither fused nor
 its likelihood is computed a row at a time by the plain definition. At 0 it is the base and R is 0; at 1 it is 1.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from rich.console import Console
 
 from harness.fusing import Target
 from harness.ladder_record import Recovery
+from harness.lazily import np
 from harness.recovery import recovery
 from harness.scores import read_scores
 from harness.survival_stage import SurvivalStage

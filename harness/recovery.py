@@ -5,10 +5,11 @@ held-out assistant tokens, each token counting once. Absolute limits on a loss g
 what was gained does not (llm-compressor gates on recovery in the same sense, on benchmark scores).
 """
 
-import numpy as np
+from __future__ import annotations
 
 from harness.clustered import ratio
 from harness.ladder_record import Estimate, Recovery
+from harness.lazily import np
 from harness.scores import Scores
 
 

@@ -1,12 +1,13 @@
 """From the scores of every rung to the ladder as it is recorded. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from harness.errors import InvalidInput
 from harness.ladder_record import Decisions, Estimate, LadderRecord, Recovery, RungRecord, TokenSummary
+from harness.lazily import np
 from harness.record import Reply, Suite
 from harness.recovery import estimate, recovery, token_groups
 from harness.scores import Scores

@@ -4,12 +4,13 @@
 (the likeliest token is the reference's), ``call`` (it lies inside a tool call), ``row``. The rest: ``scores.json``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from harness.frozen import Frozen
+from harness.lazily import np
 from harness.record import Label, Reply, Suite
 
 LOG_PROBABILITIES = "log_probabilities.npy"

@@ -1,8 +1,10 @@
 """What logits say of tokens: negative log-likelihood, divergence from a reference, agreement. NumPy alone."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
-import numpy as np
+from harness.lazily import np
 
 _BLOCK = 16  # rows at a time, so that a block of a wide vocabulary stays in the cache
 

@@ -1,9 +1,10 @@
 """Scores of a few rows for tests, without a model."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import numpy as np
-
+from harness.lazily import np
 from harness.scores import Margin, ScoredRow, ScoreFile, Scores, Tokens
 
 

@@ -1,11 +1,13 @@
 """Whether a change is slower: values of blocks, bounds, and how often two looks at a run are wrong."""
 
+from __future__ import annotations
+
 import math
 
-import numpy as np
 import pytest
 
 from harness.block_stats import LEAST, LEVEL, LOOK_LEVEL, block_value, bounds, judge
+from harness.lazily import np
 
 LIMIT = 1.05
 

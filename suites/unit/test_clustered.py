@@ -1,8 +1,9 @@
 """Ratios over clusters, and whether their intervals hold what they promise."""
 
+from __future__ import annotations
+
 import io
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -10,6 +11,7 @@ from harness import clustered
 from harness import coverage as coverage_module
 from harness.clustered import drawn, ratio, summed
 from harness.coverage import TRUE, Setting, coverage, worlds
+from harness.lazily import np
 
 
 def test_a_mean_is_the_ratio_to_a_count() -> None:

@@ -1,14 +1,21 @@
 """Distributions in a few cells: what they keep, and how far two are apart."""
 
+from __future__ import annotations
+
+from functools import cache
 from math import inf, log
 
-import numpy as np
 import pytest
 
 from harness.audit_record import Odds
+from harness.lazily import np
 from harness.odds import divergence, odds
 
-RANDOM = np.random.default_rng(8)
+
+@cache
+def random() -> np.random.Generator:
+    """What every distribution is drawn from."""
+    return np.random.default_rng(8)
 
 
 def full(p: np.ndarray, q: np.ndarray) -> float:
@@ -20,7 +27,7 @@ def full(p: np.ndarray, q: np.ndarray) -> float:
 
 def logits(size: int = 200) -> np.ndarray:
     """Peaked enough to look like a language model's."""
-    return RANDOM.normal(0, 3, size)
+    return random().normal(0, 3, size)
 
 
 def test_the_cells_are_the_likeliest_tokens_and_the_rest() -> None:
@@ -48,7 +55,7 @@ def test_merged_cells_never_say_more_than_the_whole(noise: float) -> None:
     said = []
     for _ in range(50):
         p = logits()
-        q = p + RANDOM.normal(0, noise, p.size)
+        q = p + random().normal(0, noise, p.size)
         found, whole = divergence(odds(p, 8), odds(q, 8)), full(p, q)
         assert 0 <= found <= whole * (1 + 1e-6) + 1e-14
         said.append(found / whole)

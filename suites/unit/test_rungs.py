@@ -1,16 +1,24 @@
 """From scores to the ladder as it is recorded."""
 
-import numpy as np
+from __future__ import annotations
+
+from functools import cache
+
 import pytest
 
 from harness.errors import InvalidInput
+from harness.lazily import np
 from harness.record import Reply
 from harness.rungs import Rung, ladder
 from harness.scores import Margin, Scores
 from suites.unit.records import held_out, reply
 from suites.unit.scores import scores
 
-NLL = np.linspace(0.5, 2.5, 40)
+
+@cache
+def nll() -> np.ndarray:
+    """Of 40 tokens."""
+    return np.linspace(0.5, 2.5, 40)
 
 
 def rung(name: str, found: Scores, replies: tuple[Reply, ...] | None = None, bits: int | None = None) -> Rung:
@@ -27,19 +35,24 @@ def margins(*odds: float) -> tuple[Margin, ...]:
 
 
 LIVE = held_out(10, 10)
-RUNGS = [
-    rung("base", scores(NLL + 2), held_out(4, 10)),
-    rung("adapter", scores(NLL, margins=margins(-4, 4, -4, 4, -4, 4, -4, 4, -4, 4)), LIVE),
-    rung("fused-float", scores(NLL)),
-    rung("fused-5bit", scores(NLL + 0.1, margins=margins(-3, 3, -4, 1, -4, 4, -4, 4, -4, 4)), held_out(9, 10), 5),
-    rung("zero-5bit", scores(NLL + 2.1), bits=5),
-]
+
+
+@cache
+def known() -> list[Rung]:
+    """A ladder whose answers are known."""
+    return [
+        rung("base", scores(nll() + 2), held_out(4, 10)),
+        rung("adapter", scores(nll(), margins=margins(-4, 4, -4, 4, -4, 4, -4, 4, -4, 4)), LIVE),
+        rung("fused-float", scores(nll())),
+        rung("fused-5bit", scores(nll() + 0.1, margins=margins(-3, 3, -4, 1, -4, 4, -4, 4, -4, 4)), held_out(9, 10), 5),
+        rung("zero-5bit", scores(nll() + 2.1), bits=5),
+    ]
 
 
 def test_every_rung_is_recorded_in_its_order() -> None:
     """With the rows and topics that were scored, and recovery for fused ones alone."""
-    found = ladder(RUNGS, "fused-float", "it fits", LIVE, 0.95)
-    assert [one.variant for one in found.rungs] == [one.name for one in RUNGS]
+    found = ladder(known(), "fused-float", "it fits", LIVE, 0.95)
+    assert [one.variant for one in found.rungs] == [one.name for one in known()]
     assert (found.rows, found.tokens, found.groups) == (10, 40, 10)
     assert [one.variant for one in found.rungs if one.recovery] == ["fused-float", "fused-5bit"]
     recovery = found.rungs[3].recovery
@@ -52,14 +65,14 @@ def test_every_rung_is_recorded_in_its_order() -> None:
 
 def test_margins_are_signed_and_drift_is_against_the_live_adapter() -> None:
     """Odds of a call count against it where an answer is right."""
-    found = ladder(RUNGS, "fused-float", "it fits", LIVE, 0.95).rungs[3]
+    found = ladder(known(), "fused-float", "it fits", LIVE, 0.95).rungs[3]
     assert found.margin.value == (3 + 3 + 4 + 1 + 6 * 4) / 10
     assert found.drift.value == (-1 - 1 + 0 - 3) / 10
 
 
 def test_flips_are_counted_whichever_way_they_go() -> None:
     """Right or wrong: another decision than the live adapter's."""
-    found = {one.variant: one for one in ladder(RUNGS, "fused-float", "it fits", LIVE, 0.95).rungs}
+    found = {one.variant: one for one in ladder(known(), "fused-float", "it fits", LIVE, 0.95).rungs}
     flips = [found[name].flips for name in ("base", "adapter", "fused-5bit")]
     assert [one.hits for one in flips if one] == [6, 0, 1]
     held = found["fused-5bit"].held_out
@@ -72,10 +85,10 @@ def test_a_cut_reply_that_opens_a_call_flips_nothing() -> None:
     live = (reply("row-000", suite="held-out", decision="malformed"),)
     cut = (reply("row-000", suite="held-out", text="```json\n"),)
     rungs = [
-        *RUNGS[:1],
-        rung("adapter", scores(NLL), live),
-        RUNGS[2],
-        rung("fused-3bit", scores(NLL, replies=cut), None, 3),
+        *known()[:1],
+        rung("adapter", scores(nll()), live),
+        known()[2],
+        rung("fused-3bit", scores(nll(), replies=cut), None, 3),
     ]
     flips = ladder(rungs, "fused-float", "it fits", live, 0.95).rungs[3].flips
     assert flips is not None
@@ -86,7 +99,7 @@ def test_tokens_of_calls_are_told_from_prose() -> None:
     """Every second token lies in a call and diverges, the others do not."""
     kl = np.where(np.arange(40) % 2 == 0, 0.5, 0.0)
     found = ladder(
-        [*RUNGS[:3], rung("fused-4bit", scores(NLL, kl=kl), None, 4)], "fused-float", "it fits", LIVE, 0.95
+        [*known()[:3], rung("fused-4bit", scores(nll(), kl=kl), None, 4)], "fused-float", "it fits", LIVE, 0.95
     ).rungs[3]
     assert found.calls is not None
     assert found.prose is not None
@@ -96,21 +109,21 @@ def test_tokens_of_calls_are_told_from_prose() -> None:
 
 def test_a_run_without_prompts_of_a_kind_counts_none() -> None:
     """No held-out replies is not 0 of 0."""
-    assert ladder(RUNGS, "fused-float", "it fits", LIVE, 0.95).rungs[4].held_out is None
+    assert ladder(known(), "fused-float", "it fits", LIVE, 0.95).rungs[4].held_out is None
 
 
 @pytest.mark.parametrize("name", ["base", "adapter", "fused-float"])
 def test_nothing_is_measured_from_a_model_without_numbers(name: str) -> None:
     """A base whose every token costs 87 nats would make any variant look recovered."""
-    broken = scores(NLL, without_number=3)
-    rungs = [one._replace(scores=broken) if one.name == name else one for one in RUNGS]
+    broken = scores(nll(), without_number=3)
+    rungs = [one._replace(scores=broken) if one.name == name else one for one in known()]
     with pytest.raises(InvalidInput, match=f"{name}: 3 of 40 held-out tokens have no likelihood"):
         ladder(rungs, "fused-float", "it fits", LIVE, 0.95)
 
 
 def test_a_variant_without_numbers_is_recorded_with_their_count() -> None:
     """It is judged by what it scored, and the report says why that is so much."""
-    rungs = [one._replace(scores=scores(NLL + 80, without_number=7)) if one.bits else one for one in RUNGS]
+    rungs = [one._replace(scores=scores(nll() + 80, without_number=7)) if one.bits else one for one in known()]
     found = ladder(rungs, "fused-float", "it fits", LIVE, 0.95).rungs[3]
     assert found.recovery is not None
     assert (found.without_number, found.recovery.outcome) == (7, "regressed")
@@ -119,7 +132,8 @@ def test_a_variant_without_numbers_is_recorded_with_their_count() -> None:
 def test_a_float_reference_that_lost_the_adapter_judges_nobody() -> None:
     """It is measured by the live adapter first."""
     lost = [
-        one._replace(scores=scores(NLL + 1)) if one.name != "base" and one.name != "adapter" else one for one in RUNGS
+        one._replace(scores=scores(nll() + 1)) if one.name != "base" and one.name != "adapter" else one
+        for one in known()
     ]
     found = ladder(lost, "fused-float", "it fits", LIVE, 0.95)
     assert {one.recovery.outcome for one in found.rungs if one.recovery} == {"reference lost"}

@@ -1,21 +1,29 @@
 """Scores of tiny models against the plain definitions, computed row by row without any cache."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harness.cases import Case
+from harness.lazily import np
 from harness.recovery import recovery
 from harness.scores import LOG_PROBABILITIES, NO_LIKELIHOOD, Scores, read_scores
 from suites.unit.profiles import prompting
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
-RNG = np.random.default_rng(2)
 SHARED = (5, 6, 7, 8)
+
+
+@cache
+def rng() -> np.random.Generator:
+    """What every row is drawn from."""
+    return np.random.default_rng(2)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +42,13 @@ def work() -> Any:
             id=f"row-{number}", suite="held-out" if number < 7 else "canonical", turn=1,
             label="tool" if number % 2 else "direct", query="q", messages=(), group=f"topic-{number // 2}",
         )  # fmt: skip
-        prompt = (*SHARED, *map(int, RNG.integers(10, 290, 3 + number % 4)))
+        prompt = (*SHARED, *map(int, rng().integers(10, 290, 3 + number % 4)))
         if number >= 7:
             scored.append(Scored(case, prompt))
             continue
-        first, told, second = (int(n) for n in RNG.integers(2, 9, 3))
+        first, told, second = (int(n) for n in rng().integers(2, 9, 3))
         written = (*[True] * first, *[False] * told, *[True] * second)
-        continuation = tuple(map(int, RNG.integers(10, 290, len(written))))
+        continuation = tuple(map(int, rng().integers(10, 290, len(written))))
         scored.append(Scored(case, prompt, continuation, written, tuple(i < first for i in range(len(written)))))
     scored[3] = replace(scored[3], continuation=(20, 21, *scored[3].continuation[2:]))
     return Work(tuple(scored), (20, 21), frozenset({2}), prompting(max_tokens=8), [])

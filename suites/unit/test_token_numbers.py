@@ -1,13 +1,25 @@
 """Likelihood, divergence and margin from logits, against the definitions in float64."""
 
-import numpy as np
+from __future__ import annotations
+
+from functools import cache
+
 import pytest
 
+from harness.lazily import np
 from harness.token_numbers import log_odds, log_probability_and_rest, token_numbers
 
-RNG = np.random.default_rng(4)
-LOGITS = RNG.normal(0, 3, (37, 500)).astype(np.float32)
-TARGETS = RNG.integers(0, 500, 37)
+
+@cache
+def logits() -> np.ndarray:
+    """Of 37 tokens over 500."""
+    return np.random.default_rng(4).normal(0, 3, (37, 500)).astype(np.float32)
+
+
+@cache
+def targets() -> np.ndarray:
+    """The right token of each."""
+    return np.random.default_rng(5).integers(0, 500, 37)
 
 
 def logs(logits: np.ndarray) -> np.ndarray:
@@ -18,10 +30,10 @@ def logs(logits: np.ndarray) -> np.ndarray:
 
 def test_likelihood_is_the_definition() -> None:
     """- ln p of the target."""
-    found = token_numbers(LOGITS, TARGETS, None, keep=True)
-    np.testing.assert_allclose(found.nll, -logs(LOGITS)[np.arange(37), TARGETS], rtol=1e-5)
+    found = token_numbers(logits(), targets(), None, keep=True)
+    np.testing.assert_allclose(found.nll, -logs(logits())[np.arange(37), targets()], rtol=1e-5)
     assert found.log_probabilities is not None
-    np.testing.assert_allclose(found.log_probabilities, logs(LOGITS), atol=1e-5)
+    np.testing.assert_allclose(found.log_probabilities, logs(logits()), atol=1e-5)
     assert not found.kl.any()
     assert found.same_top.all()
 
@@ -29,10 +41,11 @@ def test_likelihood_is_the_definition() -> None:
 @pytest.mark.parametrize("noise", [1.0, 0.1, 0.001])
 def test_divergence_is_the_definition_however_small(noise: float) -> None:
     """To 3e-7 nats: at 8 bits a token diverges by some 1e-5."""
-    other = (LOGITS + RNG.normal(0, noise, LOGITS.shape)).astype(np.float32)
-    theirs, ours = logs(LOGITS), logs(other)
+    rng = np.random.default_rng(6)
+    other = (logits() + rng.normal(0, noise, logits().shape)).astype(np.float32)
+    theirs, ours = logs(logits()), logs(other)
     expected = (np.exp(theirs) * (theirs - ours)).sum(axis=-1)
-    found = token_numbers(other, TARGETS, theirs.astype(np.float32))
+    found = token_numbers(other, targets(), theirs.astype(np.float32))
     np.testing.assert_allclose(found.kl, expected, rtol=1e-3, atol=3e-7)
     assert (found.same_top == (theirs.argmax(-1) == ours.argmax(-1))).all()
 
