@@ -298,14 +298,27 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _gate_here(options: argparse.Namespace) -> int:
-    """Run Phase 8 at the other commit, if one is named, and here; time both sides in one job, and judge."""
+    """Run Phase 8 at the other commit, if one is named, and here; time both sides in one job, and judge.
+
+    What refuses once work has begun is the gate's outcome too: it stands in ``gate.json``, where an earlier one's might
+    say fine.
+    """
+    from harness.gate_stage import refuse
+
+    flow = _flow(options)
+    plan.require_machine(flow)
+    try:
+        return _measure_and_judge(flow, options)
+    except InvalidInput as error:
+        return refuse(str(error), options, _CONSOLE)
+
+
+def _measure_and_judge(flow: Flow, options: argparse.Namespace) -> int:
     from harness.against import run_there, tree_at
     from harness.gate_latency import time_against
     from harness.gate_stage import judge_results
     from harness.runfile import load_run
 
-    flow = _flow(options)
-    plan.require_machine(flow)
     other = None
     if options.against:
         tree = tree_at(options.against, flow.located, options.build, _say)
@@ -314,7 +327,7 @@ def _gate_here(options: argparse.Namespace) -> int:
         other = load_run(reports)
     ran = run_phase8(argparse.Namespace(**vars(options), plan=False, variant=[]))
     if not (options.reports / "run.json").is_file():
-        return ran or 1
+        raise InvalidInput(f"Phase 8 ended with {ran} and left no run: what it said stands above. Nothing was judged")
     options.results = options.reports / "run.json"
     code = judge_results(
         options, _CONSOLE, None, other, lambda run_, baseline: time_against(flow, run_, baseline, options.against, _say)

@@ -21,11 +21,12 @@ from harness.merge_stage import merge_shards, read_shards
 from harness.profile import ROOT, Located
 from harness.record import RunRecord
 from harness.report import write
-from harness.runfile import load_run
+from harness.runfile import clear_reports, load_run
 from harness.soundness import soundness
 from harness.store import HISTORY, digest
 from harness.visible import visible
 
+REFUSED = "input"
 _SHOWN = 25
 Timing = Callable[[RunRecord, RunRecord], Timed]
 
@@ -47,10 +48,22 @@ def judge_results(
         run = _merged(options, options.merge) if options.merge else _load(options.results)
         report = judge(run, _located(options, run), options, commit, against, timing)
     except InvalidInput as error:
-        finding = Finding(check="input", subject="run", outcome="invalid", detail=str(error))
-        report = gate_report([finding], _origin(run) if run else None)
+        report = _refusal(str(error), run)
     _write_page(report, run, options)
     return publish(report, options.reports, console)
+
+
+def refuse(why: str, options: argparse.Namespace, console: Console) -> int:
+    """Write that nothing could be judged, and why, in the place of whatever an earlier gate left; 2."""
+    clear_reports(options.reports)
+    report = _refusal(why, None)
+    _write_page(report, None, options)
+    return publish(report, options.reports, console)
+
+
+def _refusal(why: str, run: RunRecord | None) -> GateReport:
+    finding = Finding(check=REFUSED, subject="run", outcome="invalid", detail=why)
+    return gate_report([finding], _origin(run) if run else None)
 
 
 def judge(

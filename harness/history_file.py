@@ -30,7 +30,6 @@ from harness.summary import DECODE, first_turns, judged_memory, verdicts_of
 FORMAT = 1
 REPLIES = ".replies.json.gz"  # not .json: pytest-benchmark would take it for a run
 BENCHMARK_KEYS = ("machine_info", "commit_info", "benchmarks", "datetime", "version")
-_REPLIES = TypeAdapter(dict[str, tuple[Reply, ...]])
 _RESTORE = "Restore it (`git checkout -- FILE` where it is committed), or delete it and accept another run."
 
 
@@ -43,7 +42,10 @@ class Acceptance(Frozen):
 
 
 class VariantSummary(Frozen):
-    """What a list and a plot show of one variant; ``right`` of ``asked`` held-out prompts, decode in tokens/s."""
+    """What a list and a plot show of one variant; ``right`` of ``asked`` held-out prompts, decode in tokens/s.
+
+    ``margin`` is the mean decision margin in ln odds; None where no ladder was scored, and in files of before it.
+    """
 
     name: str
     role: Role
@@ -51,6 +53,7 @@ class VariantSummary(Frozen):
     asked: int
     decode_tokens_per_s: float | None
     memory_bytes: int | None
+    margin: float | None = None
 
 
 class Summary(Frozen):
@@ -175,8 +178,9 @@ def read(path: Path) -> Stored:
     """
     summary = read_summary(path)
     first, _, body = path.read_text(encoding="utf-8").partition("\n")
-    blank = summary.model_copy(update={"digest": ""})
-    if f"{first}\n" != _first_line(summary) or _digest(blank, body) != summary.digest:
+    # Of the text itself: a summary that was written before a field was added has another text today.
+    blank = first.replace(f'"digest": "{summary.digest}"', '"digest": ""')
+    if _sha256(f"{blank}\n{body}") != summary.digest:
         raise InvalidInput(f"{path}: damaged: its text does not have the hash it was written with. {_RESTORE}")
     if not path.stem.endswith(f"_{summary.digest[:10]}"):
         raise InvalidInput(f"{path}: renamed: its name should end with {summary.digest[:10]}. {_RESTORE}")
@@ -217,7 +221,7 @@ def _read_replies(path: Path, sha256: str) -> dict[str, tuple[Reply, ...]]:
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise InvalidInput(f"{beside}: damaged: not the replies that {path.name} was written with. {_RESTORE}")
     try:
-        return _REPLIES.validate_json(raw)
+        return TypeAdapter(dict[str, tuple[Reply, ...]]).validate_json(raw)
     except ValidationError as error:
         raise InvalidInput(f"{beside}: not replies of this schema: {error.error_count()} faults.") from error
 
@@ -225,6 +229,7 @@ def _read_replies(path: Path, sha256: str) -> dict[str, tuple[Reply, ...]]:
 def _variant(record: RunRecord, variant: VariantRecord) -> VariantSummary:
     held_out, decode = first_turns(variant, "held-out"), variant.latency.get(DECODE)
     memory = judged_memory(variant, verdicts_of(record, variant.name))
+    rungs = record.survival.rungs if record.survival else ()
     return VariantSummary(
         name=variant.name,
         role=variant.role,
@@ -232,6 +237,7 @@ def _variant(record: RunRecord, variant: VariantRecord) -> VariantSummary:
         asked=len(held_out),
         decode_tokens_per_s=median(decode.values) if decode and decode.values else None,
         memory_bytes=memory.bytes if memory else None,
+        margin=next((rung.margin.value for rung in rungs if rung.variant == variant.name), None),
     )
 
 
@@ -240,7 +246,11 @@ def _first_line(summary: Summary) -> str:
 
 
 def _digest(summary: Summary, body: str) -> str:
-    return hashlib.sha256((_first_line(summary) + body).encode()).hexdigest()
+    return _sha256(_first_line(summary) + body)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _time(started: str) -> str:

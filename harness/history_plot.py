@@ -1,4 +1,4 @@
-"""The history of a lane: accuracy, decode rate and memory over its runs, alone or as a part of a run's page. Pure."""
+"""The history of a lane: accuracy, speed, memory and margin over its runs, alone or as a part of a run's page. Pure."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, pairwise
@@ -55,6 +55,7 @@ QUANTITIES: dict[str, Callable[[VariantSummary], float | None]] = {
     "Held-out accuracy, %": _accuracy,
     "Decode, tokens/s": lambda variant: variant.decode_tokens_per_s,
     "Memory, GB": _memory,
+    "Decision margin, ln odds": lambda variant: variant.margin,
 }
 
 

@@ -67,9 +67,12 @@ class MeasuredProcess:
         """
         if sys.platform != "linux":
             return
-        for thread in psutil.Process(self._process.pid).threads():
-            os.sched_setaffinity(thread.id, cores)
-            os.sched_setscheduler(thread.id, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(psutil.NoSuchProcess):  # what it died of is read with the answer
+            for thread in psutil.Process(self._process.pid).threads():
+                with contextlib.suppress(ProcessLookupError):  # this thread has ended
+                    os.sched_setaffinity(thread.id, cores)
+                    with contextlib.suppress(PermissionError):  # some containers forbid it: more noise, nothing wrong
+                        os.sched_setscheduler(thread.id, os.SCHED_BATCH, os.sched_param(0))
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()

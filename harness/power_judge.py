@@ -30,6 +30,8 @@ def judge_plant(
         return ("caught" if exit_code == 2 and refusals else "missed"), refusals or (_end(said),)
     if report.exit_code != exit_code:
         return "missed", (f"gate.json says {report.exit_code}, the process ended with {exit_code}",)
+    if expected.refusal and exit_code == 2 and any(expected.refusal in reason for reason in report.reasons):
+        return "caught", report.reasons
     if exit_code in (1, 2) and (found := tuple(_told(expected, report, _AGAINST))):
         return "caught", found
     if exit_code == 3 and expected.may_be_inconclusive:

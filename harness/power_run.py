@@ -125,6 +125,7 @@ class Power:
     def _judged(self, case: Asked, gated: Gated, before: dict) -> PowerCase:
         told = (gated.exit_code, gated.report, gated.said)
         outcome, by = judge_plant(case.plant.expected, *told) if case.plant else judge_pair(*told)
+        by = tuple(text.replace(f"{self.clone.root}/", "") for text in by)  # a report is read on other machines too
         timed = gated.report.latency if gated.report else ()
         blocks = [block for one in timed for block in one.blocks]
         return PowerCase(

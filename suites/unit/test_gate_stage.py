@@ -10,6 +10,7 @@ import pytest
 
 from harness import gate_stage, history
 from harness.cli import main
+from harness.errors import InvalidInput
 from harness.profile import ROOT
 from harness.record import RunRecord, VerdictFile
 from harness.runfile import save_run, save_verdict
@@ -187,11 +188,37 @@ def test_without_results_phase_8_is_run_and_then_judged(
     told = summary.read_text()
     assert told.startswith("# Regressed")
     assert (told.count("# Regressed"), told.count("\n# PASS")) == (1, 1)
-    monkeypatch.setattr(commands, "run_phase8", lambda options: 1)
-    for file in (tmp_path / "out").iterdir():
-        file.unlink()
-    assert main(given) == 1
-    assert not (tmp_path / "out" / "gate.json").exists()
+
+
+@pytest.mark.parametrize(("refuses", "said"), [(True, "the corpus is empty"), (False, "Phase 8 ended with 1")])
+def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
+    tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool, said: str
+) -> None:
+    """Invalid with the reason; a report that says fine, or an earlier run, would be taken for this one's."""
+    from harness import commands
+
+    def run_phase8(options) -> int:
+        if refuses:
+            raise InvalidInput("the corpus is empty")
+        (options.reports / "run.json").unlink()
+        return 1
+
+    assert main(arguments(tmp_path, "--results", saved(tmp_path / "run", whole_run()) / "run.json")) == 0
+    assert written(tmp_path)["outcome"] == "fine"
+    save_run(whole_run(), tmp_path / "out")
+    monkeypatch.setattr(commands, "run_phase8", run_phase8)
+    assert main(arguments(tmp_path, "--profile", "pocket")[:-2]) == 2
+    report = written(tmp_path)
+    assert (report["outcome"], report["run"]) == ("invalid", None)
+    assert said in report["reasons"][0]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"gate.json", "gate.md", "report.html"}
+
+
+def test_bad_input_leaves_the_last_reports_alone(tmp_path: Path, accepted: Path) -> None:
+    """A profile that does not exist is no gate run."""
+    assert main(arguments(tmp_path, "--results", saved(tmp_path / "run", whole_run()) / "run.json")) == 0
+    assert main(arguments(tmp_path, "--profile", "pockt")[:-2]) == 2
+    assert written(tmp_path)["outcome"] == "fine"
 
 
 def shard(names: list[str], **overrides) -> RunRecord:

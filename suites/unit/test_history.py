@@ -1,7 +1,9 @@
 """The history: what is kept can be read by pytest-benchmark, merges in git, and does not lie when it is damaged."""
 
 import gzip
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,11 +16,11 @@ from harness import history
 from harness.change_points import LEAST_RUNS, change_points
 from harness.cli import main
 from harness.errors import InvalidInput
-from harness.history_file import REPLIES, Summary, VariantSummary, read, read_summary
-from harness.history_plot import page
+from harness.history_file import REPLIES, Summary, VariantSummary, read, read_summary, summarise
+from harness.history_plot import course, page
 from harness.record import RunRecord, VerdictFile
 from harness.runfile import save_run, save_verdict
-from suites.unit import records
+from suites.unit import ladders, records
 
 LANE = "m1-max-qwen3-coder-30b"
 BENCH = """
@@ -166,6 +168,36 @@ def test_a_damaged_run_is_refused_by_name(tmp_path: Path, before: str, after: st
     damaged(path, before, after)
     with pytest.raises(InvalidInput, match=f"{path}: damaged"):
         read(path)
+
+
+def test_a_file_from_before_a_field_of_the_summary_is_still_whole(tmp_path: Path) -> None:
+    """Its hash is of the text it has, not of the text it would have today."""
+    path = history.keep(reports(tmp_path / "r", records.record()), tmp_path / "h")
+    digest = read(path).summary.digest
+    text = re.sub(r', "margin": (null|[-+.e0-9]+)', "", path.read_text())
+    assert text != path.read_text()
+    old = hashlib.sha256(text.replace(digest, "").encode()).hexdigest()
+    kept = path.with_name(path.name.replace(digest[:10], old[:10]))
+    kept.write_text(text.replace(digest, old))
+    path.with_name(path.stem + REPLIES).rename(kept.with_name(kept.stem + REPLIES))
+    assert [variant.margin for variant in read(kept).summary.variants] == [None] * len(records.record().variants)
+    damaged(kept, '"exit_code": 0', '"exit_code": 1')
+    with pytest.raises(InvalidInput, match="damaged"):
+        read(kept)
+
+
+def test_the_decision_margin_is_a_trend_of_the_lane() -> None:
+    """From the ladder, where the run has one."""
+    ladder = ladders.ladder(ladders.rung())
+    runs = []
+    for survival in (None, ladder):
+        record = records.record(survival=survival)
+        verdict = VerdictFile(exit_code=0, outcome="pass", reasons=(), partial=False)
+        runs.append(summarise(record, verdict))
+    margins = [{variant.name: variant.margin for variant in run.variants}["fused-5bit"] for run in runs]
+    assert margins == [None, ladder.rungs[0].margin.value]
+    charts = {chart.title: chart for chart in course(runs).charts}
+    assert charts["Decision margin, ln odds"].svg
 
 
 def test_replies_that_are_missing_or_others_are_refused(tmp_path: Path) -> None:

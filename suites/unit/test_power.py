@@ -273,6 +273,11 @@ def test_a_refusal_catches_only_in_the_words_expected() -> None:
     assert judge_plant(expected, 2, None, "error: no disk")[0] == "missed"
     assert judge_plant(expected, 1, None, said)[0] == "missed"
     assert judge_plant(EXPECTED, 2, None, said)[0] == "missed"
+    report = gate_report([found("input", "invalid", subject="run", detail="'<|im_end|>' is 4 tokens")])
+    assert judge_plant(expected, 2, report, "") == ("caught", ("run: input: '<|im_end|>' is 4 tokens",))
+    assert judge_plant(EXPECTED, 2, report, "")[0] == "missed"
+    other = gate_report([found("input", "invalid", subject="run", detail="no disk")])
+    assert judge_plant(expected, 2, other, "")[0] == "missed"
 
 
 def test_an_exit_code_that_the_report_does_not_have_is_a_miss() -> None:
