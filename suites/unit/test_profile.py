@@ -158,8 +158,9 @@ def test_a_judged_width_is_no_control_too(tmp_path: Path) -> None:
 def test_the_production_variants_are_audited_unless_others_are_named(tmp_path: Path) -> None:
     """An empty list audits none; a name that the profile does not have is refused."""
     assert load("pocket").profile.audited() == ["adapter", "fused-8bit", "fused-6bit", "fused-5bit"]
+    shipped = 'variants = ["adapter", "fused-5bit"]'
     for named, wanted in (('["fused-4bit"]', ["fused-4bit"]), ("[]", [])):
-        path = smollm2(tmp_path, ("[budgets]\n", f"[audit]\nvariants = {named}\n\n[budgets]\n"))
+        path = smollm2(tmp_path, (shipped, f"variants = {named}"))
         assert load(str(path)).profile.audited() == wanted
-    message = refusal(smollm2(tmp_path, ("[budgets]\n", '[audit]\nvariants = ["fused-3bit"]\n\n[budgets]\n')))
+    message = refusal(smollm2(tmp_path, (shipped, 'variants = ["fused-3bit"]')))
     assert "unknown variant 'fused-3bit'" in message
