@@ -1,26 +1,47 @@
 """How a CPU is best used for much work at once: threads, compiled graphs, memory. Nothing here applies to a GPU."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import mlx.core as mx
 import mlx.nn as nn
 from threadpoolctl import threadpool_limits
 
 from harness.engine.arrays import named_arrays
-from harness.machine import has_fast_quantised_kernels
+from harness.machine import blas, has_fast_quantised_kernels
 
 SMALL = 20_000_000  # parameters; 1.2 M took 0.11 s a training step on one thread and 0.14 s on two
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _KEPT = 1 << 30  # bytes
 
 
-def threads_for(model: nn.Module) -> AbstractContextManager:
+@contextmanager
+def threads_for(model: nn.Module) -> Generator[None]:
     """A context in which BLAS keeps to one thread if the model is small: a second one would cost more than it saves."""
     parameters = sum(value.size for value in named_arrays(model.parameters()).values())
-    return threadpool_limits(limits=1 if parameters < SMALL else None, user_api="blas")
+    if parameters >= SMALL:
+        yield
+        return
+    with threadpool_limits(limits=1, user_api="blas"), _one_mkl_thread():
+        yield
+
+
+@contextmanager
+def _one_mkl_thread() -> Generator[None]:
+    """Of MKL threadpoolctl limits the calling thread alone, and MLX computes in one of its own."""
+    found = blas()
+    if found.name != "MKL" or found.path is None:
+        yield
+        return
+    mkl = ctypes.CDLL(found.path)
+    mkl.MKL_Set_Num_Threads(1)
+    try:
+        yield
+    finally:
+        mkl.MKL_Set_Num_Threads(os.cpu_count() or 1)
 
 
 @contextmanager
