@@ -90,7 +90,7 @@ def read_tools(located: Located) -> Tools:
     try:
         tools = json.loads(path.read_text(encoding="utf-8"))
         fault = tools_fault(tools) or ("" if tools else "at least one tool is needed")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fault = str(error)
     if fault:
         raise InvalidInput(f"{path}: not a list of function schemas: {fault}")

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("doctor", help="print what MLX runs on, with measured rates")
     artefacts = add("artefacts", help="list, verify or prune what was built")
     artefacts.add_argument("action", choices=("list", "verify", "prune"))
-    artefacts.add_argument("--profile", action="append", help="prune: keep what these need (all shipped profiles)")
+    artefacts.add_argument("--profile", action="append", help="prune: keep what this one needs; may be repeated")
     artefacts.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     text = "judge a fused folder, ours or made elsewhere: is every code that of base + adapter?"
     judged = add("integrity", help=text, description=f"{text} 0 equal, 1 not, 2 invalid input, 3 rounding alone.")
@@ -164,6 +164,9 @@ def _add_check(data: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = parser().parse_args(arguments)
+    for name in ("build", "reports"):  # suites run in the checkout, whatever folder the caller is in
+        if isinstance(given := getattr(options, name, None), Path):
+            setattr(options, name, given.absolute())
     from harness import commands  # rich and the stages are not needed for --help
 
     try:

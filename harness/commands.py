@@ -37,12 +37,15 @@ def run(options: argparse.Namespace) -> int:
 
 def run_phase8(options: argparse.Namespace) -> int:
     """The run itself, or with --plan what it would do; its exit code."""
+    from harness.runfile import clear_reports
+
     flow = _flow(options)
     for name in options.variant:
         flow.variant(name)
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
+    clear_reports(options.reports)  # an earlier verdict would stand for a run that fails before it is judged
     steps = all_steps(flow, options.variant)
     unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
     widths = [step for step in unbuilt if step.stage == "fused"]
@@ -106,10 +109,12 @@ def data(options: argparse.Namespace) -> int:
 
         return verify(flow.located, flow.tools, path, options.verify, _CONSOLE)
     found = read_corpus_record(path)
+    known = found.longest_row_tokens is not None
+    longest = f"longest row {found.longest_row_tokens} of {found.row_tokens} tokens" if known else "rows not measured"
     _CONSOLE.print(
         f"{found.train + found.valid + found.test} examples: {found.train} train, {found.valid} valid, "
         f"{found.test} test; {found.tool_share:.1%} call a tool, {1 - found.tool_share:.1%} answer directly; "
-        f"longest row {found.longest_row_tokens} of {found.row_tokens} tokens\n{path}",
+        f"{longest}\n{path}",
         highlight=False,
         soft_wrap=True,
     )
@@ -230,15 +235,7 @@ def artefacts(options: argparse.Namespace) -> int:
         raise InvalidInput(f"{options.build}: no such folder. Build something first, or name another with --build")
     store = Store(options.build)
     if options.action == "prune":
-        names = options.profile or sorted(path.stem for path in profile.PROFILES.glob("*.toml"))
-        keep = {
-            store.path(source)
-            for name in names
-            for source in all_steps(Flow(profile.load(name), store))
-            if not isinstance(source, External)
-        }
-        _CONSOLE.print(f"freed {store.prune(keep) / GB:.2f} GB; kept what {', '.join(names)} need")
-        return 0
+        return _prune(store, options.profile)
     faults = store.verify() if options.action == "verify" else {path: [] for path in store.artefacts()}
     if options.action == "verify" and not faults:
         raise InvalidInput(f"{options.build}: no artefact there, so there is nothing to verify")
@@ -255,6 +252,20 @@ def artefacts(options: argparse.Namespace) -> int:
         table.add_row(manifest.stage, manifest.key, manifest.created, f"{manifest.seconds:.1f}", size, state)
     _CONSOLE.print(table)
     return 1 if any(faults.values()) else 0
+
+
+def _prune(store: Store, names: list[str] | None) -> int:
+    """Delete what none of these profiles needs; a training of theirs that was interrupted can still go on."""
+    if not names:
+        raise InvalidInput(
+            "artefacts prune deletes what no named profile needs, and none is named. Name each one whose artefacts "
+            "are to stay: artefacts prune --profile smollm2 --profile path/to/mine.toml"
+        )
+    sources = [source for name in names for source in all_steps(Flow(profile.load(name), store))]
+    steps = [source for source in sources if not isinstance(source, External)]
+    keep = {store.path(step) for step in steps} | {store.partial(step) for step in steps if step.resumable}
+    _CONSOLE.print(f"freed {store.prune(keep) / GB:.2f} GB; kept what {', '.join(names)} need")
+    return 0
 
 
 def integrity(options: argparse.Namespace) -> int:

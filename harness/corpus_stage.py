@@ -203,7 +203,41 @@ def _copy_files(located: Located, tools: Tools, out: Path) -> None:
             rows = read_rows(located.resolve(name))
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             (out / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    _check_held_out(located, tools, out)
     write_record(out, located.profile.prompting.format, tools, corpus.row_tokens)
+
+
+def _check_held_out(located: Located, tools: Tools, out: Path) -> None:
+    """Refuse held-out rows that could not be judged, or were trained on, before anything is trained.
+
+    Raises:
+        InvalidInput: a first reply that is a malformed call, or a query that training or validation has too.
+    """
+    from harness.cases import held_out_cases
+
+    corpus, test = located.profile.corpus, out / "test.jsonl"
+    assert isinstance(corpus, FilesCorpus)
+    if not test.is_file():
+        return
+    given = {split: str(located.resolve(name)) for split in NAMES if (name := getattr(corpus, split))}
+    try:
+        cases = held_out_cases(test, located.profile.prompting.format, tools, 0)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace(str(test), given["test"])) from error
+    held_out = {_plain(case.query): case.id for case in cases}
+    for split in ("train", "valid"):
+        rows = read_rows(out / f"{split}.jsonl") if split in given else ()
+        asked = {_plain(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"}
+        if both := sorted(held_out.keys() & asked):
+            raise InvalidInput(
+                f"{given['test']}: {len(both)} of {len(held_out)} held-out queries are in {given[split]} too, first "
+                f"{both[0][:80]!r} ({held_out[both[0]]}). A model that has seen them is not judged by them; remove "
+                "them from one of the files"
+            )
+
+
+def _plain(query: str) -> str:
+    return " ".join(query.casefold().split())
 
 
 def _read_pool(pool: Path) -> list[Any]:

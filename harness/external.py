@@ -49,13 +49,14 @@ def external_folder(located: Located, name: str) -> External:
 def folder_key(folder: Path) -> str:
     """The first 16 hex digits of a hash over names and contents of a folder's files.
 
-    Hashes of large files are remembered by size and modification time, so that a second run reads no weights.
+    Hashes of large files are remembered by inode, size and both times of change (a copy may keep the time of its
+    source, never that of its own inode), so that a second run reads no weights.
     """
     known = _remembered()
     parts, fresh = [], False
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _PARTS):
         stat = path.stat()
-        stamp = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
+        stamp = f"{path}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
         if stamp not in known:
             known[stamp], fresh = file_sha256(path), True
         parts.append(f"{path.name}:{known[stamp]}")

@@ -26,9 +26,9 @@ from harness.work import AuditWork, Work
 Source = Step | External
 
 # What decides a reply beside its inputs: a change of it, in another commit say, is asked anew.
-_ASKING = (
-    *(f"engine/{name}.py" for name in ("chat", "evaluate", "generate", "kernels", "models", "template")),
-    *("cases.py", "conversation.py", "formats.py", "parsing.py", "replies.py"),
+ASKING = (
+    *(f"engine/{name}.py" for name in ("arrays", "chat", "evaluate", "generate", "kernels", "models", "template")),
+    *(f"{name}.py" for name in ("cases", "conversation", "formats", "parsing", "replies", "rows", "schemas")),
 )
 
 
@@ -324,7 +324,8 @@ class Flow:
             "tools": self.tools,
             "corpus": self.corpus.key if self.profile.corpus else None,
             "environment": numeric_environment(),
-            "code": code_of(*_ASKING),
+            "code": code_of(*ASKING),
+            "jsonschema": metadata.version("jsonschema"),  # whether arguments fit their tool's schema
         }
         return Step("replies", 6, inputs, make, note=variant.name)
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
@@ -69,6 +69,14 @@ class PocketBase(Frozen):
     seed: int
     parameters: PositiveInt
 
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        if self.experts_per_token > self.experts:
+            raise ValueError(f"experts_per_token is {self.experts_per_token}, but there are {self.experts} experts")
+        if self.hidden_size % 8:
+            raise ValueError(f"hidden_size is {self.hidden_size}; it must be a multiple of 8: four heads, each even")
+        return self
+
 
 class ModelBase(Frozen):
     """A local model folder, relative to the profile, or a hub id."""
@@ -76,7 +84,6 @@ class ModelBase(Frozen):
     kind: Literal["model"]
     model: str
     parameters: PositiveInt | None = None
-    bytes_on_disk: PositiveInt | None = None
 
 
 Base = Annotated[GgufBase | PocketBase | ModelBase, Field(discriminator="kind")]
@@ -405,8 +412,15 @@ class Located(Frozen):
     path: Path
 
     def resolve(self, name: str) -> Path:
-        """A path of the profile, seen from the profile's folder."""
-        return (self.path.parent / Path(name).expanduser()).resolve()
+        """A path of the profile, seen from the profile's folder.
+
+        Raises:
+            InvalidInput: no path: a user that does not exist, a null byte.
+        """
+        try:
+            return (self.path.parent / Path(name).expanduser()).resolve()
+        except (RuntimeError, ValueError) as error:
+            raise InvalidInput(f"{self.path}: {name!r} is no path: {error}") from error
 
 
 def load(name_or_path: str) -> Located:
@@ -423,7 +437,7 @@ def load(name_or_path: str) -> Located:
         raise InvalidInput(f"profile {name_or_path!r} not found. Shipped profiles: {known}; or give a path to a .toml")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"{path}: not valid TOML: {error}") from error
     try:
         return Located(profile=Profile.model_validate(raw), path=path.resolve())

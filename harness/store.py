@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -30,6 +31,7 @@ from harness.machine import GB, disk_free_gb
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 HISTORY = "history"  # of runs, beside the artefacts
+_KEY = re.compile("[0-9a-f]{16}")
 _NO_STAGES = frozenset({HISTORY, "against", "plots"})  # what other commands keep below build/
 
 
@@ -169,7 +171,7 @@ class Store:
         if needed_gb > (free := disk_free_gb(self.root)):
             raise InvalidInput(
                 f"{stage}: needs {needed_gb:.1f} GB of disk below {self.root}, {free:.1f} GB are free. "
-                "Free space, or run `python -m harness artefacts prune`."
+                "Free space, or run `python -m harness artefacts prune --profile NAME`, naming every profile to keep."
             )
 
     def _explain_full_disk(self, stage: str, error: BaseException) -> None:
@@ -179,7 +181,7 @@ class Store:
     def _build(self, step: Step) -> Path:
         self._require_disk(step.stage, step.disk_gb)
         self.announce(f"building {step.stage} {step.key}")
-        partial = self.root / PARTIAL / f"{step.stage}-{step.key}"
+        partial = self.partial(step)
         if not step.resumable or not partial.is_dir():
             remove(partial)
         partial.mkdir(parents=True, exist_ok=True)
@@ -218,20 +220,24 @@ class Store:
         os.replace(partial, final)
 
     def artefacts(self) -> Iterator[Path]:
-        """Every folder that stands where an artefact should, finished or not; runs and worktrees are none."""
+        """Every folder that stands where an artefact should, finished or not: STAGE/KEY, a key being 16 hex digits."""
         stages = (path for path in self.root.glob("[!.]*") if path.is_dir() and path.name not in _NO_STAGES)
         for stage in sorted(stages):
-            yield from sorted(path for path in stage.iterdir() if path.is_dir())
+            yield from sorted(path for path in stage.iterdir() if path.is_dir() and _KEY.fullmatch(path.name))
+
+    def partial(self, step: Step) -> Path:
+        """Where a step is built, and goes on if it is resumable."""
+        return self.root / PARTIAL / f"{step.stage}-{step.key}"
 
     def verify(self) -> dict[Path, list[str]]:
         """The faults of each artefact, contents re-hashed; an empty list is a sound artefact."""
         return {path: _faults(path, contents=True) for path in self.artefacts()}
 
     def prune(self, keep: set[Path]) -> int:
-        """Delete abandoned builds and every artefact not in ``keep``; the bytes freed."""
-        doomed = [path for path in self.artefacts() if path not in keep]
-        partial = self.root / PARTIAL
-        doomed += [path for path in partial.glob("*") if not self._is_being_built(path.name)]
+        """Delete every artefact and abandoned build that is not in ``keep``; the bytes freed."""
+        found = [*self.artefacts(), *(self.root / PARTIAL).glob("*")]
+        doomed = [path for path in found if path not in keep]
+        doomed = [path for path in doomed if path.parent.name != PARTIAL or not self._is_being_built(path.name)]
         freed = sum(size_on_disk(path) for path in doomed)
         for path in doomed:
             remove(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.cases import find_case_file
 from harness.errors import InvalidInput
-from harness.flow import Flow, Source, Variant
+from harness.flow import ASKING, Flow, Source, Variant
 from harness.fusing import Target, target
 from harness.ladder_record import RecipeSizes
 from harness.machine import GB, has_fast_quantised_kernels, numeric_environment, this_machine
@@ -28,10 +28,18 @@ INTEGRITY, DELTA, SIZES = "integrity.json", "delta.json", "sizes.json"
 _SHARE_OF_MEMORY = 0.75  # of the machine's, that the fused float model may take
 
 
-# What decides a score beside its inputs.
-_SCORING = (
-    *(f"engine/{name}.py" for name in ("asked", "branches", "chat", "models", "scored_rows", "scoring", "template")),
-    "scores.py",
+# What decides a score beside its inputs, and what is found out about a fused folder.
+SCORING = (
+    *ASKING,
+    *(f"engine/{name}.py" for name in ("asked", "branches", "loss", "rows", "scored_rows", "scoring")),
+    *("scores.py", "token_numbers.py"),
+)
+CHECKING = (
+    *(f"engine/{name}.py" for name in ("arrays", "asked", "blocks", "chat", "delta_stats", "deltas", "encoded")),
+    *(f"engine/{name}.py" for name in ("fused_folder", "integrity", "kernels", "merge", "mismatch", "models")),
+    *(f"engine/{name}.py" for name in ("recipe", "survey", "template", "weights")),
+    *(f"{name}.py" for name in ("cases", "conversation", "formats", "fusing", "parsing", "rows", "schemas")),
+    "shortfall.py",
 )
 
 
@@ -142,7 +150,7 @@ class SurvivalStage:
             "tools": flow.tools,
             "corpus": flow.corpus.key,
             "environment": numeric_environment(),
-            "code": code_of(*_SCORING),
+            "code": code_of(*SCORING),
         }
         disk_gb = self._log_probabilities_gb() if is_reference else 0.0
         return Step("scores", 1, inputs, make, disk_gb=disk_gb, note=rung.name)
@@ -176,6 +184,7 @@ class SurvivalStage:
             "folder": rung.folder.key,
             "judged": rung in self.judged(),
             "environment": numeric_environment(),
+            "code": code_of(*CHECKING),
         }
         return Step("survived", 3, inputs, lambda out: self._check([(rung, out)]), note=rung.name)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.flow import ASKING
 from harness.profile import ROOT
+from harness.survival_stage import CHECKING, SCORING
 
 # A module imports only what stands before it, inside functions too.
 ORDER = [
@@ -365,3 +367,42 @@ def test_reading_a_call_in_mlx_lms_format_loads_the_fast_blas_first() -> None:
         "except ImportError:\n    print('harness.engine' in sys.modules)"
     )
     assert after_running(code) == "True"
+
+
+# Beside what is keyed by itself (profile, machine, libraries) or only carries, names and shows.
+_CARRIES = {
+    "errors",
+    "explain",
+    "frozen",
+    "lazily",
+    "progress",
+    "profile",
+    "machine",
+    "store",
+    "external",
+    "engine.cpu",
+}
+_CARRIES |= {"record", "interval", "audit_record", "ladder_record", "survival_record"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "entries"),
+    [
+        (ASKING, ["engine.evaluate"]),
+        (SCORING, ["engine.scoring"]),
+        (CHECKING, ["engine.integrity", "engine.delta_stats"]),
+    ],
+    ids=["replies", "scores", "survived"],
+)
+def test_what_decides_a_result_is_in_its_key(listed: tuple[str, ...], entries: list[str]) -> None:
+    """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
+    named = {file.removesuffix(".py").replace("/", ".") for file in listed}
+    reached, todo = set[str](), [f"harness.{name}" for name in entries]
+    while todo:
+        name = todo.pop()
+        if name not in reached and name in MODULES:
+            reached.add(name)
+            todo += imported(ast.walk(tree(MODULES[name])))
+    deciding = {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
+    assert sorted(deciding - named) == []
+    assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in MODULES})
