@@ -163,6 +163,8 @@ def headline(record: RunRecord) -> str:
     extra = f"; candidates: {expected} xfail, {surprising} xpass" if expected or surprising else ""
     if free := len(undecided) - len(open_ones):
         extra += f"; {free} inconclusive that do{'es' if free == 1 else ''} not block"
+    if verdicts and not any(v.role == "production" for v in verdicts):
+        extra += "; no variant is production, so none had to pass"
     return f"{line}{extra}" + (" (PARTIAL run: not everything ran)" if record.partial else "")
 
 

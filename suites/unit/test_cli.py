@@ -193,6 +193,72 @@ def write_tiny_model(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(TINY))
 
 
+def user_profile(folder: Path, **splits: str) -> Path:
+    """A profile with the user's own rows."""
+    lines = "".join(f'{name} = "{file}"\n' for name, file in splits.items())
+    path = folder / "mine.toml"
+    path.write_text(READY + '[corpus]\nkind = "files"\n' + lines)
+    return path
+
+
+def test_held_out_rows_that_were_trained_on_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever their case and spaces; the first one is named."""
+    (tmp_path / "train.jsonl").write_text(ROW)
+    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', '" hi "'))
+    path = user_profile(tmp_path, train="train.jsonl", test="test.jsonl")
+    message = refused(capsys, "data", "--profile", path, *build(tmp_path))
+    assert f"{tmp_path / 'test.jsonl'}: 1 of 1 held-out queries are in {tmp_path / 'train.jsonl'} too" in message
+    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', '"Hello?"'))
+    assert main(["data", "--profile", str(path), *build(tmp_path)]) == 0
+
+
+def test_a_held_out_row_that_cannot_be_judged_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call of a tool that there is not, in the user's own file."""
+    call = json.dumps('```json\n{"name": "nope", "arguments": {}}\n```')
+    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hello"', call))
+    message = refused(capsys, "data", "--profile", user_profile(tmp_path, test="test.jsonl"), *build(tmp_path))
+    assert f"{tmp_path / 'test.jsonl'}: conversation 1" in message
+
+
+def test_prune_without_a_profile_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would take everything of every profile that is not shipped."""
+    (tmp_path / "build").mkdir()
+    assert "none is named" in refused(capsys, "artefacts", "prune", *build(tmp_path))
+
+
+def test_an_earlier_verdict_does_not_stand_for_a_run_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model without its config: nothing is judged, and nothing says that all is well."""
+    for folder in ("model", "reports"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "reports" / "verdict.json").write_text('{"exit_code": 0}')
+    (tmp_path / "test.jsonl").write_text(ROW)
+    path = user_profile(tmp_path, test="test.jsonl")
+    path.write_text(path.read_text() + '[[models]]\nname = "a"\npath = "model"\nrole = "production"\n')
+    refused(capsys, "run", "--profile", path, "--reports", tmp_path / "reports", *build(tmp_path))
+    assert not (tmp_path / "reports" / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/model", "a\\u0000b"])
+def test_what_is_no_path_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A user that does not exist, a null byte."""
+    path = user_profile(tmp_path, test=name)
+    assert "is no path" in refused(capsys, "data", "--profile", path, *build(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["--profile=nope", "--variant=nope", "--build=README.md"])
+def test_the_suites_refuse_what_cannot_be_used_in_one_message(option: str) -> None:
+    """Pytest's own usage error, no traceback for each suite, no report."""
+    command = [sys.executable, "-m", "pytest", "suites/phase8", "-q", option]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert ran.stderr.count("ERROR: ") == 1
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("action", ["list", "verify", "prune"])
 def test_artefacts_of_a_folder_that_is_not_there_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str

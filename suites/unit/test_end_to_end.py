@@ -222,11 +222,20 @@ def test_a_fused_folder_loads_in_mlx_lm_and_answers(build: Path, reports: Path) 
 
 
 def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, reports: Path, tmp_path: Path) -> None:
-    """Killed after its first checkpoint, without any chance to clean up."""
-    adapter = next((build / "adapter").iterdir())
-    other = tmp_path / "build"
-    shutil.copytree(build, other, ignore=shutil.ignore_patterns("adapter", "fused", "replies", "scores"))
-    command = [sys.executable, "-m", "harness", "train", "--profile", "pocket", "--build", str(other)]
+    """Killed after its first of three checkpoints, without any chance to clean up."""
+    profile = tmp_path / "short.toml"
+    text = (PROFILES / "pocket.toml").read_text(encoding="utf-8")
+    for old, new in (("iterations = 300", "iterations = 60"), ("checkpoint_every = 100", "checkpoint_every = 20")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    profile.write_text(text, encoding="utf-8")
+    other, whole = tmp_path / "build", tmp_path / "whole"
+    for copy in (other, whole):
+        shutil.copytree(build, copy, ignore=shutil.ignore_patterns("adapter", "fused", "replies", "scores"))
+    ran = harness("train", "--profile", profile, "--build", whole)
+    assert ran.returncode == 0, ran.stderr
+    (adapter,) = (whole / "adapter").iterdir()
+    command = [sys.executable, "-m", "harness", "train", "--profile", str(profile), "--build", str(other)]
     training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = other / ".partial" / f"adapter-{adapter.name}" / "state.safetensors"
     while not state.exists() and training.poll() is None:
@@ -235,7 +244,7 @@ def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, r
     training.wait()
     assert state.exists(), "training ended before it could be killed"
     assert not (other / "adapter" / adapter.name).exists()
-    ran = harness("train", "--profile", "pocket", "--build", other)
+    ran = harness("train", "--profile", profile, "--build", other)
     assert ran.returncode == 0, ran.stderr
     for name in ("adapters.safetensors", "adapter_config.json"):
         assert (other / "adapter" / adapter.name / name).read_bytes() == (adapter / name).read_bytes(), name

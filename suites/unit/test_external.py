@@ -1,5 +1,6 @@
 """Folders that were made elsewhere."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_hashes_are_remembered(model: Path, remembered: Path) -> None:
     before = folder_key(model)
     assert str(model / "model.safetensors") in remembered.read_text()
     assert folder_key(model) == before
+
+
+def test_another_model_of_the_same_size_and_time_is_another_model(model: Path) -> None:
+    """Copied with its time of change kept, as ``cp -p`` does it."""
+    weights = model / "model.safetensors"
+    os.utime(weights, (1, 1))
+    before = folder_key(model)
+    text = weights.read_text()
+    weights.unlink()
+    weights.write_text(text[::-1])
+    os.utime(weights, (1, 1))
+    assert folder_key(model) != before
 
 
 def test_a_folder_beside_the_profile_goes_before_a_hub(model: Path, tmp_path: Path) -> None:

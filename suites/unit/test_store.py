@@ -269,6 +269,24 @@ def test_prune_frees_what_nobody_needs(store: Store) -> None:
     assert not list((store.root / ".partial").iterdir())
 
 
+def test_prune_keeps_an_interrupted_training_of_a_kept_profile(store: Store) -> None:
+    """Its checkpoints are what the next run goes on from."""
+    training = step(stop_halfway, resumable=True)
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(training)
+    assert store.prune({store.path(training), store.partial(training)}) == 0
+    assert (store.partial(training) / "half.txt").read_text() == "half"
+
+
+def test_prune_touches_only_what_is_named_like_an_artefact(store: Store) -> None:
+    """A folder of the user's below another --build is none."""
+    theirs = store.root / "photos" / "2024" / "beach.jpg"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("sand")
+    assert store.prune(set()) == 0
+    assert theirs.read_text() == "sand"
+
+
 def test_prune_leaves_what_is_being_built(store: Store) -> None:
     """The build's own folder, and one that a benchmark works in; both are gone when they are done."""
     left: list[list[str]] = []
