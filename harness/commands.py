@@ -45,6 +45,7 @@ def run_phase8(options: argparse.Namespace) -> int:
     if options.plan:
         return 0 if plan.show(flow, _CONSOLE, options.variant) else 2
     plan.require_machine(flow)
+    flow = _ready(options)
     clear_reports(options.reports)  # an earlier verdict would stand for a run that fails before it is judged
     steps = all_steps(flow, options.variant)
     unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
@@ -165,7 +166,7 @@ def train(options: argparse.Namespace) -> int:
 
 def fuse(options: argparse.Namespace) -> int:
     """Fuse at one width or at all of them and say where the models are."""
-    flow = _flow(options)
+    flow = _ready(options)
     fusing = flow.profile.fuse
     steps = [flow.fused(bits) for bits in ([options.bits] if options.bits is not None or not fusing else fusing.widths)]
     if options.plan:
@@ -179,13 +180,13 @@ def fuse(options: argparse.Namespace) -> int:
 
 def replies(options: argparse.Namespace) -> int:
     """Ask the named variants every case and say where their replies are."""
-    flow = _flow(options)
+    flow = _ready(options)
     return _made(flow, [flow.replies(flow.variant(name)) for name in flow.named(options.variant)], options)
 
 
 def scores(options: argparse.Namespace) -> int:
     """Score the named rungs of the ladder on the held-out rows and say where their scores are."""
-    flow = _flow(options)
+    flow = _ready(options)
     ladder = SurvivalStage(flow)
     rungs = [ladder.rung(name) for name in options.variant] or ladder.rungs
     return _made(flow, [ladder.scores(rung) for rung in rungs], options)
@@ -193,7 +194,7 @@ def scores(options: argparse.Namespace) -> int:
 
 def work(options: argparse.Namespace) -> int:
     """Print what measuring the named variants takes, one JSON object, building what is missing."""
-    flow = _flow(options)
+    flow = _ready(options)
     found = {}
     for variant in map(flow.variant, flow.named(options.variant)):
         asked = flow.work(variant, ())
@@ -316,7 +317,7 @@ def _gate_here(options: argparse.Namespace) -> int:
     """
     from harness.gate_stage import refuse
 
-    flow = _flow(options)
+    flow = _ready(options)
     plan.require_machine(flow)
     try:
         return _measure_and_judge(flow, options)
@@ -395,7 +396,7 @@ def prove(options: argparse.Namespace) -> int:
         from harness.coverage import prove_interval
 
         return prove_interval(_CONSOLE)
-    flow = _flow(options)
+    flow = _ready(options)
     plan.require_machine(flow)
     if options.what == "fuse":
         if not (flow.profile.training or flow.profile.adapter):
@@ -414,7 +415,7 @@ def bfcl(options: argparse.Namespace) -> int:
     from harness.bfcl_report import save, show
     from harness.bfcl_run import default_variant, measure
 
-    flow, benchmark = _flow(options), read_benchmark(options.data, options.items)
+    flow, benchmark = _ready(options), read_benchmark(options.data, options.items)
     variant = flow.variant(options.variant or default_variant(flow))
     plan.require_machine(flow)
     report = measure(flow, variant, benchmark)
@@ -425,6 +426,17 @@ def bfcl(options: argparse.Namespace) -> int:
 
 def _flow(options: argparse.Namespace) -> Flow:
     return Flow(profile.load(options.profile or profile.DEFAULT), _store(options))
+
+
+def _ready(options: argparse.Namespace) -> Flow:
+    """The flow of a profile whose hub models are on this machine, so that no key changes when they arrive."""
+    from harness.external import fetch_hub_models, not_fetched
+
+    flow = _flow(options)
+    if not getattr(options, "plan", False) and not_fetched(flow.located):
+        plan.require_machine(flow)
+        fetch_hub_models(flow.located)
+    return flow
 
 
 def _store(options: argparse.Namespace) -> Store:
@@ -455,7 +467,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _trainable(options: argparse.Namespace) -> Flow:
-    flow = _flow(options)
+    flow = _ready(options)
     if not flow.profile.training:
         raise InvalidInput(
             f"{flow.located.path}: [training] is missing; this profile brings its adapter or models along"

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, Located
+from harness.profile import ROOT, Located, ModelBase
 from harness.store import file_sha256
 
 _HASHES = ROOT / "build" / "file-hashes.json"
@@ -31,7 +31,7 @@ def external_folder(located: Located, name: str) -> External:
     """A folder beside the profile, or a hub id where no such folder exists.
 
     A hub model is keyed by its name and by the commit that is in the hub's cache; before the first download there
-    is none, and the key is that of the name alone.
+    is none, and the key, good for a plan only, is that of the name alone.
 
     Raises:
         InvalidInput: neither a folder nor something that looks like ``owner/model``.
@@ -44,6 +44,29 @@ def external_folder(located: Located, name: str) -> External:
     commit = _cached_commit(name)
     named = f"{name}@{commit}" if commit else name
     return External(name, f"hub-{hashlib.sha256(named.encode()).hexdigest()[:12]}", lambda: _download(name, commit))
+
+
+def not_fetched(located: Located) -> list[str]:
+    """What a profile names of a hub and this machine has not."""
+    profile = located.profile
+    names = [model.path for model in profile.models]
+    names += [profile.base.model] if isinstance(profile.base, ModelBase) else []
+    names += [profile.adapter.path] if profile.adapter else []
+    outside = [n for n in dict.fromkeys(names) if _HUB_ID.fullmatch(n) and not located.resolve(n).is_dir()]
+    return [name for name in outside if _cached_commit(name) is None]
+
+
+def fetch_hub_models(located: Located) -> None:
+    """Download what is not fetched: then every key holds a commit, as in the next run, and nothing is trained twice.
+
+    Raises:
+        InvalidInput: a model cannot be had, or its commit is not known.
+    """
+    for name in not_fetched(located):
+        _download(name, None)
+        _cached_commit.cache_clear()
+        if _cached_commit(name) is None:
+            raise InvalidInput(f"{name}: the hub's cache does not say which commit was downloaded. Use a local folder")
 
 
 def folder_key(folder: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from harness import external
 from harness.errors import InvalidInput
-from harness.external import external_folder, folder_key
+from harness.external import external_folder, fetch_hub_models, folder_key
 from suites.unit.profiles import located
 
 
@@ -96,6 +96,38 @@ def test_the_key_of_a_hub_model_changes_with_its_cached_commit(tmp_path: Path, m
     external._cached_commit.cache_clear()
     assert len({source.key for source in found}) == 3
     assert [source.path().name for source in found[1:]] == ["a" * 40, "b" * 40]
+
+
+def test_a_hub_model_has_the_same_key_in_the_first_run_and_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is fetched before anything is keyed by it, once; what leaves no commit is refused."""
+    from huggingface_hub import constants
+
+    asked: list[str] = []
+
+    def download(name: str, commit: str | None) -> Path:
+        asked.append(name)
+        folder = tmp_path / f"models--{name.replace('/', '--')}"
+        (folder / "snapshots" / ("c" * 40)).mkdir(parents=True)
+        if name == "owner/model":
+            (folder / "refs").mkdir()
+            (folder / "refs" / "main").write_text("c" * 40)
+        return folder / "snapshots" / ("c" * 40)
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(external, "_download", download)
+    external._cached_commit.cache_clear()
+    profile = located(tmp_path, ('path = "tuned"', 'path = "owner/model"'))
+    keys = []
+    for _ in range(2):
+        fetch_hub_models(profile)
+        keys.append(external_folder(profile, "owner/model").key)
+    assert keys[0] == keys[1]
+    assert asked == ["owner/model"]
+    with pytest.raises(InvalidInput, match="owner/other: the hub's cache does not say which commit"):
+        fetch_hub_models(located(tmp_path, ('path = "tuned"', 'path = "owner/other"')))
+    external._cached_commit.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["tuned", "./models/tuned", "/models/tuned", "my models/tuned", "a/b/c", "owner/"])
