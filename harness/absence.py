@@ -8,6 +8,7 @@ from harness.record import Reply, RunRecord, VariantRecord, Verdict
 from harness.verdicts import MEASURED
 
 Key = tuple[str, int, str]
+_SHOWN = frozenset({"info", "new"})  # and not judged: such a gate can no longer fail
 _ASKED = frozenset({*MEASURED, "info"})
 
 
@@ -114,7 +115,9 @@ def _gates(run: RunRecord, baseline: RunRecord) -> Iterator[Finding]:
     gone: dict[str, list[Verdict]] = {}
     for before in baseline.verdicts:
         after = given.get((before.variant, before.gate))
-        if before.status in _ASKED and (after is None or after.status == "not applicable"):
+        unjudged = after is None or after.status == "not applicable"
+        shown = after is not None and after.status in _SHOWN and before.status not in _SHOWN
+        if before.status in _ASKED and (unjudged or shown):
             gone.setdefault(before.variant, []).append(before)
     for variant, verdicts in gone.items():
         names = [verdict.gate for verdict in verdicts]

@@ -16,6 +16,9 @@ from harness.profile import ROOT, Located
 Say = Callable[[str], None]
 
 
+_JUDGED = (0, 1, 3)  # exit codes of a run that was judged, whatever was found
+
+
 class Tree(NamedTuple):
     """A checkout of a commit and the Python that its harness runs with."""
 
@@ -55,12 +58,17 @@ def run_there(tree: Tree, located: Located, build: Path, reports: Path, say: Say
     Raises:
         InvalidInput: it wrote no run.
     """
+    from harness.runfile import clear_reports
+
     say(f"Phase 8 at {tree.commit[:12]}")
+    clear_reports(reports)  # of an earlier run there, which this one may not replace
     command = [tree.python, "-m", "harness", "run", "--profile", tree.profile(located)]
     command += ["--build", str(build.resolve()), "--reports", str(reports.resolve())]
     ended = subprocess.run(command, cwd=tree.folder, check=False)
-    if not (reports / "run.json").is_file():
-        raise InvalidInput(f"--against {tree.commit[:12]}: Phase 8 ended there with {ended.returncode} and no run")
+    if ended.returncode not in _JUDGED or not (reports / "run.json").is_file():
+        raise InvalidInput(
+            f"--against {tree.commit[:12]}: Phase 8 ended there with {ended.returncode} and left no run to compare with"
+        )
 
 
 def works_there(tree: Tree, located: Located, build: Path, variants: Sequence[str]) -> dict[str, dict[str, Any]]:

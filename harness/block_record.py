@@ -70,10 +70,11 @@ class QuantityVerdict(Frozen):
 
 
 class BlockedLatency(Frozen):
-    """One variant's blocks and the verdicts on them; ``why`` says why there is none."""
+    """One variant's blocks and their verdicts; ``why`` says why some have none, ``ended`` that a process died."""
 
     variant: str
     limit: float = Field(gt=1)
     quantities: tuple[QuantityVerdict, ...]
     blocks: tuple[Block, ...]
     why: str = ""
+    ended: bool = False

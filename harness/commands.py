@@ -329,7 +329,7 @@ def _measure_and_judge(flow: Flow, options: argparse.Namespace) -> int:
     from harness.against import run_there, tree_at
     from harness.gate_latency import time_against
     from harness.gate_stage import judge_results
-    from harness.runfile import load_run
+    from harness.runfile import load_run, load_verdict
 
     other = None
     if options.against:
@@ -337,9 +337,13 @@ def _measure_and_judge(flow: Flow, options: argparse.Namespace) -> int:
         reports = options.build / "against" / f"{tree.commit[:16]}-{flow.profile.name}"
         run_there(tree, flow.located, options.build, reports, _say)
         other = load_run(reports)
+        if lost := [*other.failures, *(f"{v.variant}: {v.gate}" for v in other.verdicts if v.status == "missing")]:
+            raise InvalidInput(f"--against {options.against}: not all was measured there, first {lost[0]}")
     ran = run_phase8(argparse.Namespace(**vars(options), plan=False, variant=[]))
     if not (options.reports / "run.json").is_file():
         raise InvalidInput(f"Phase 8 ended with {ran} and left no run: what it said stands above. Nothing was judged")
+    if ran != (told := load_verdict(options.reports).exit_code):
+        raise InvalidInput(f"Phase 8 ended with {ran}, its verdict says {told}: pytest itself failed, as stands above")
     options.results = options.reports / "run.json"
     code = judge_results(
         options, _CONSOLE, None, other, lambda run_, baseline: time_against(flow, run_, baseline, options.against, _say)

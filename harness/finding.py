@@ -88,7 +88,7 @@ def gate_report(
 ) -> GateReport:
     """The report on findings: 2 where anything is invalid or nothing was judged, 1 where anything is worse or gone."""
     blocking = [finding for finding in findings if finding.blocks]
-    judged = any(finding.outcome == "fine" for finding in findings)
+    judged = any(finding.outcome == "fine" for finding in blocking)  # what cannot fail proves nothing
     by_code = {code: [one for one in blocking if one.outcome in outcomes] for code, outcomes in _BAD.items()}
     code = next((code for code, found in by_code.items() if found), 0 if judged else 2)
     reasons = tuple(f"{one.subject}: {one.check}: {one.detail}" for one in by_code.get(code, ()))

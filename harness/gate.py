@@ -51,6 +51,9 @@ def compare_with_baseline(
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))
+    for name in sorted(measured.keys() - {one.name for one in both}):
+        detail = "the baseline has no such variant: judged by its own gates alone until a run with it is accepted"
+        found.append(Finding(check="variant", subject=name, outcome="not judged", detail=detail, blocks=False))
     if timed and timed.failed:
         found.append(Finding(check="latency", subject="run", outcome="missing", detail=timed.failed))
     return found
@@ -168,8 +171,8 @@ def _calls(both: Both) -> Finding:
     left_out = {case for suite, _, case in unstable(both) if suite == "canonical"}
     before, after = (_calls_text(variant.replies, left_out) for variant in (both.before, both.after))
     told = f"; left out as unstable: {', '.join(sorted(left_out))}" if left_out else ""
-    if left_out and before == after == ["{}"]:
-        return finding("calls", both, "not judged", f"no query has an exact snapshot{told}", blocks=False)
+    if before == after == ["{}"]:
+        return finding("calls", both, "not judged", f"no canonical query has an exact snapshot{told}", blocks=False)
     if before == after:
         return finding("calls", both, "fine", f"the canonical calls are the baseline's{told}")
     lines = difflib.unified_diff(before, after, "baseline", "run", lineterm="", n=1)

@@ -18,9 +18,10 @@ class Timed(NamedTuple):
 
 def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:
     """What the blocks of one variant say."""
-    if blocked.why and not blocked.blocks:
+    slower = any(quantity.outcome == "regressed" for quantity in blocked.quantities)
+    if blocked.why and (blocked.ended or not blocked.blocks):
         return Finding(check="latency", subject=blocked.variant, outcome="missing", detail=blocked.why, blocks=blocks)
-    if blocked.why:
+    if blocked.why and not slower:
         return Finding(
             check="latency", subject=blocked.variant, outcome="inconclusive", detail=blocked.why, blocks=blocks
         )

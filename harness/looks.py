@@ -107,11 +107,12 @@ def _blocked(
         for quantity in work.quantities
         if (name, quantity) in verdicts
     ]
+    ended = bool(why)
     if len(found) < len(work.quantities):
         lacking = ", ".join(q for q in work.quantities if (name, q) not in verdicts)
         why = why or f"{len(kept)} of {len(blocks)} blocks count, {LEAST} are needed: no verdict on {lacking}"
     return BlockedLatency(
-        variant=name, limit=work.limit, quantities=() if why else tuple(found), blocks=tuple(blocks), why=why
+        variant=name, limit=work.limit, quantities=tuple(found), blocks=tuple(blocks), why=why, ended=ended
     )
 
 

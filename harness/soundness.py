@@ -9,7 +9,7 @@ from harness.record import RunRecord
 from harness.replies import SYNTHETIC_CONTROLS
 from harness.store import digest
 from harness.summary import first_turns
-from harness.verdicts import BAD, GATES, MEASURED
+from harness.verdicts import BAD, GATES, MEASURED, holds_up
 
 RUN = "run"
 _SHARES = {"canonical": "canonical", "held-out": "held-out"}
@@ -136,13 +136,13 @@ def _incomplete(run: RunRecord, profile: Profile) -> Iterator[Finding]:
 def _own_gates(run: RunRecord) -> Iterator[Finding]:
     """What the run failed by itself, whatever the baseline did."""
     for verdict in run.verdicts:
-        control_passed = verdict.role == "control" and verdict.status == "xpass"
-        if verdict.status not in BAD and not control_passed:
+        open_ = holds_up(verdict)
+        if verdict.status not in BAD and not open_:
             continue
         yield Finding(
             check=verdict.gate,
             subject=verdict.variant,
-            outcome="missing" if verdict.status == "missing" else "regressed",
+            outcome="inconclusive" if open_ else "missing" if verdict.status == "missing" else "regressed",
             detail=f"the run's own gate: {verdict.status}: {verdict.detail}",
             measured=verdict.measured,
             limit=verdict.limit,

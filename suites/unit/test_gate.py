@@ -5,14 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from harness.absence import absences
+from harness.block_record import Block
 from harness.finding import Finding, GateReport, gate_report
 from harness.gate import compare_with_baseline, smallest_loss
 from harness.gate_text import LIMIT, gate_markdown
+from harness.latency_finding import latency_finding
 from harness.profile import Profile
 from harness.record import RunRecord
 from harness.soundness import soundness
 from suites.unit import records
-from suites.unit.gates import COMMIT, HASH, PRODUCTION, PROFILE, losing, whole_run, with_replies, with_variant
+from suites.unit.gates import COMMIT, HASH, PRODUCTION, PROFILE, losing, timed, whole_run, with_replies, with_variant
 
 BASELINE = whole_run()
 
@@ -367,3 +369,57 @@ def test_a_test_that_failed_without_a_verdict_fails_the_gate() -> None:
     assert report.exit_code == 1
     assert ("missing", "run", "tests") in bad(report)
     assert "test_load[base]" in report.reasons[0]
+
+
+def with_status(run: RunRecord, gate: str, status: str) -> RunRecord:
+    """The run in which one gate of a production variant ended otherwise."""
+    made = tuple(
+        v.model_copy(update={"status": status}) if (v.variant, v.gate) == (PRODUCTION, gate) else v
+        for v in run.verdicts
+    )
+    return run.model_copy(update={"verdicts": made})
+
+
+@pytest.mark.parametrize("gate", ["recovery", "accuracy vs adapter", "decode ratio"])
+def test_what_the_run_itself_could_not_decide_is_inconclusive(gate: str) -> None:
+    """Phase 8 ends with 3 there, and so does the gate."""
+    report = judged(with_status(BASELINE, gate, "inconclusive"))
+    assert (report.exit_code, bad(report)) == (3, [("inconclusive", PRODUCTION, gate)])
+
+
+@pytest.mark.parametrize("status", ["info", "new"])
+def test_a_gate_that_is_only_shown_now_is_missing(status: str) -> None:
+    """A lost limit, or a deleted snapshot: it can no longer fail."""
+    report = judged(with_status(BASELINE, "tool calls", status))
+    assert report.exit_code == 1
+    assert ("missing", PRODUCTION, "gate") in bad(report)
+
+
+def test_a_variant_that_the_baseline_lacks_is_named() -> None:
+    """Its own gates alone have judged it."""
+    kept = tuple(variant for variant in BASELINE.variants if variant.name != PRODUCTION)
+    report = judged(BASELINE, BASELINE.model_copy(update={"variants": kept}))
+    assert "the baseline has no such variant" in finding(report, "variant").detail
+
+
+def test_findings_that_cannot_fail_prove_nothing() -> None:
+    """Everything is a candidate: nothing was judged."""
+    free = tuple(one.model_copy(update={"blocks": False}) for one in judged(BASELINE).findings)
+    report = gate_report(list(free))
+    assert (report.exit_code, report.reasons) == (2, ("nothing was judged",))
+
+
+def test_canonical_calls_of_no_query_are_not_judged() -> None:
+    """Two empty sets are equal, and show nothing."""
+    none = tuple(reply for reply in replies(BASELINE) if reply.suite != "canonical")
+    run = with_variant(BASELINE, PRODUCTION, replies=none)
+    assert finding(judged(run, run), "calls").outcome == "not judged"
+
+
+def test_a_slowdown_stays_one_where_another_quantity_has_no_values() -> None:
+    """And a process that died is no accident of the machine, whichever look it died in."""
+    blocks = (Block.model_construct(baseline={}, change={}, dropped=""),)
+    why = "7 of 16 blocks count, 8 are needed: no verdict on ttft_warm_s"
+    assert latency_finding(timed(why=why, blocks=blocks), blocks=True).outcome == "regressed"
+    assert latency_finding(timed(why=why, blocks=blocks, quantities=()), blocks=True).outcome == "inconclusive"
+    assert latency_finding(timed(why="it died", ended=True, blocks=blocks), blocks=True).outcome == "missing"
