@@ -76,6 +76,8 @@ def _furthest(both: Both) -> Furthest | None:
     ours = {_key(prompt): prompt for prompt in both.after.audit.prompts} if both.after.audit else {}
     worst, where, tokens, lacking = 0.0, "", 0, []
     for (old, new), prompt in _audited(both, both.before.audit):
+        if not prompt.stable:
+            continue  # left out as its tokens are: fewer odds, or others, are what unstable means
         same = next((i for i, (a, b) in enumerate(zip(old.tokens, new.tokens, strict=False)) if a != b), None)
         theirs = prompt.odds[: None if same is None else same + 1]
         mine = ours[key(new)].odds if key(new) in ours else ()

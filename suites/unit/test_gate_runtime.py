@@ -109,6 +109,14 @@ def test_other_tokens_of_a_prompt_that_was_unstable_are_left_out_by_name() -> No
     assert of_runtime(both(shaky, replies=replies)).outcome == "regressed"
 
 
+@pytest.mark.parametrize("odds", [ODDS[:1], (SHIFTED,) * 3])
+def test_other_odds_of_a_prompt_that_was_unstable_are_left_out_too(odds: tuple[Odds, ...]) -> None:
+    """It may part a token earlier than before, and then keeps fewer."""
+    before, after = audit(prompt("async-await", "batch")), audit(prompt("async-await", "batch", odds=odds))
+    assert of_runtime(both(after, before)).outcome == "fine"
+    assert of_runtime(both(after)).outcome in ("missing", "regressed")
+
+
 def test_stable_in_the_baseline_and_unstable_now_fails_by_name() -> None:
     """Whatever the artefact is."""
     shaky = audit(prompt("async-await", "cold"), prompt("orm-or-sql", "alone"))
