@@ -14,8 +14,6 @@ from harness.errors import InvalidInput
 from harness.profile import ROOT, Located
 
 Say = Callable[[str], None]
-
-
 _JUDGED = (0, 1, 3)  # exit codes of a run that was judged, whatever was found
 
 
@@ -56,7 +54,7 @@ def run_there(tree: Tree, located: Located, build: Path, reports: Path, say: Say
     """Phase 8 at another commit, cached like any other: what is in ``build`` is not made again.
 
     Raises:
-        InvalidInput: it wrote no run.
+        InvalidInput: it refused, or wrote no run.
     """
     from harness.runfile import clear_reports
 

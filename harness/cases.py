@@ -166,6 +166,18 @@ def _asked(located: Located, tools: Tools, suite: Suite, query: Query, group: st
     )
 
 
+def first_query(row: Row) -> str:
+    """What the first reply of a conversation answers."""
+    messages = row["messages"]
+    turn = [message["role"] for message in messages].index("assistant")
+    return next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
+
+
+def folded(query: str) -> str:
+    """A query without what makes it no other one: case and spaces."""
+    return " ".join(query.casefold().split())
+
+
 def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -> list[Case]:
     """Cases from the held-out rows: each row's first reply, and what follows up to ``second_turns`` tool results.
 
@@ -183,8 +195,8 @@ def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -
         turn = [message["role"] for message in messages].index("assistant")
         known = row.get("tools") or tools
         label = _label(messages[turn], style, known, f"{path}: conversation {index + 1}")
-        query = next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
-        alike = asked.setdefault(" ".join(query.casefold().split()), index)
+        query = first_query(row)
+        alike = asked.setdefault(folded(query), index)
         origin = _origin(origins, alike if origins is None else index, path)
         case = Case(
             id=f"row-{index:03d}",

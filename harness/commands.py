@@ -59,16 +59,15 @@ def run_phase8(options: argparse.Namespace) -> int:
     score(flow, options.variant, options.build)
     if flow.profile.survival:
         SurvivalStage(flow).survived_together(options.variant)
-    return judge_with_pytest(flow, options.variant, options.build, options.reports)
+    return _judge_with_pytest(flow, options.variant, options.build, options.reports)
 
 
-def judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
+def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
     """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
     from harness.history import keep
-    from harness.runfile import clear_reports, load_run, load_verdict
+    from harness.runfile import load_run, load_verdict
     from harness.terminal import terminal
 
-    clear_reports(reports)
     # Named, since pytest looks for it above every path that it is given: --build may be in another checkout.
     settings = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "suites" / "phase8")]
     command = [sys.executable, "-m", "pytest", *settings, "--profile", str(flow.located.path)]

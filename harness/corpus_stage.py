@@ -213,7 +213,7 @@ def _check_held_out(located: Located, tools: Tools, out: Path) -> None:
     Raises:
         InvalidInput: a first reply that is a malformed call, or a query that training or validation has too.
     """
-    from harness.cases import held_out_cases
+    from harness.cases import first_query, folded, held_out_cases
 
     corpus, test = located.profile.corpus, out / "test.jsonl"
     assert isinstance(corpus, FilesCorpus)
@@ -224,20 +224,16 @@ def _check_held_out(located: Located, tools: Tools, out: Path) -> None:
         cases = held_out_cases(test, located.profile.prompting.format, tools, 0)
     except InvalidInput as error:
         raise InvalidInput(str(error).replace(str(test), given["test"])) from error
-    held_out = {_plain(case.query): case.id for case in cases}
+    held_out = {folded(case.query): case.id for case in cases}
     for split in ("train", "valid"):
         rows = read_rows(out / f"{split}.jsonl") if split in given else ()
-        asked = {_plain(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"}
+        asked = {folded(first_query(row)) for row in rows}
         if both := sorted(held_out.keys() & asked):
             raise InvalidInput(
                 f"{given['test']}: {len(both)} of {len(held_out)} held-out queries are in {given[split]} too, first "
                 f"{both[0][:80]!r} ({held_out[both[0]]}). A model that has seen them is not judged by them; remove "
                 "them from one of the files"
             )
-
-
-def _plain(query: str) -> str:
-    return " ".join(query.casefold().split())
 
 
 def _read_pool(pool: Path) -> list[Any]:

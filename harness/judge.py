@@ -12,6 +12,8 @@ from harness.record import PairedLoss, Reply, Status, Verdict
 from harness.stats import clopper_pearson
 from harness.verdicts import missing, not_applicable, status_of
 
+ACCEPT = "`pytest suites/phase8 --snapshot-update`"
+
 
 class Evidence(Frozen):
     """What is judged of one variant: the cases it was asked, its replies, the profile's limits."""
@@ -200,7 +202,7 @@ def tool_calls(
     status: Status = status_of(role, same) if accepted else "new"
     detail = "as recorded" if same else difference
     if not accepted:
-        detail = "no snapshot in this lane yet; accept it with `pytest suites/phase8 --snapshot-update`"
+        detail = f"no snapshot in this lane yet; accept it with {ACCEPT}"
     detail += f"; {_unstable(left_out)}" if left_out else ""
     return Verdict(variant=variant, role=role, gate="tool calls", status=status, samples=1, detail=detail)
 

@@ -137,7 +137,8 @@ def _own_gates(run: RunRecord) -> Iterator[Finding]:
     """What the run failed by itself, whatever the baseline did."""
     for verdict in run.verdicts:
         open_ = holds_up(verdict)
-        if verdict.status not in BAD and not open_:
+        control_passed = verdict.role == "control" and verdict.status == "xpass"
+        if verdict.status not in BAD and not control_passed and not open_:
             continue
         yield Finding(
             check=verdict.gate,

@@ -1,7 +1,6 @@
 """How a CPU is best used for much work at once: threads, compiled graphs, memory. Nothing here applies to a GPU."""
 
 import ctypes
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ def threads_for(model: nn.Module) -> Generator[None]:
     if parameters >= SMALL:
         yield
         return
-    with threadpool_limits(limits=1, user_api="blas"), _one_mkl_thread():
+    with _one_mkl_thread(), threadpool_limits(limits=1, user_api="blas"):
         yield
 
 
@@ -37,11 +36,12 @@ def _one_mkl_thread() -> Generator[None]:
         yield
         return
     mkl = ctypes.CDLL(found.path)
+    before = mkl.MKL_Get_Max_Threads()
     mkl.MKL_Set_Num_Threads(1)
     try:
         yield
     finally:
-        mkl.MKL_Set_Num_Threads(os.cpu_count() or 1)
+        mkl.MKL_Set_Num_Threads(before)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Another commit beside this one: checked out once, with its own pins, and what is not timed says why."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import against, gate_latency, profile
-from harness.against import Tree, tree_at, works_there
+from harness.against import Tree, run_there, tree_at, works_there
 from harness.errors import InvalidInput
 from harness.flow import Flow
 from harness.gate import compare_with_baseline
@@ -92,6 +93,29 @@ def test_an_older_harness_that_cannot_say_is_quoted(repository: Path) -> None:
     tree = Tree(repository, "false", "0" * 40)
     with pytest.raises(InvalidInput, match="commit 000000000000 cannot say how its variants are measured: nothing"):
         works_there(tree, located(repository), repository / "build", ["base"])
+
+
+@pytest.mark.parametrize("code", [0, 2, 130])
+def test_an_earlier_run_there_does_not_stand_for_one_that_wrote_none(repository: Path, code: int) -> None:
+    """Whatever that commit's harness ended with."""
+    package, reports = repository / "harness", repository / "build" / "reports"
+    for folder in (package, reports):
+        folder.mkdir(parents=True)
+    (package / "__main__.py").write_text(f"raise SystemExit({code})")
+    (reports / "run.json").write_text("{}")
+    tree = Tree(repository, sys.executable, "0" * 40)
+    with pytest.raises(InvalidInput, match=f"ended there with {code} and left no run"):
+        run_there(tree, located(repository), repository / "build", reports, print)
+
+
+def test_a_run_there_that_was_refused_is_none(repository: Path) -> None:
+    """Though it left a file."""
+    package, reports = repository / "harness", repository / "build" / "reports"
+    package.mkdir()
+    (package / "__main__.py").write_text(f"open({str(reports / 'run.json')!r}, 'w'); raise SystemExit(2)")
+    tree = Tree(repository, sys.executable, "0" * 40)
+    with pytest.raises(InvalidInput, match="ended there with 2"):
+        run_there(tree, located(repository), repository / "build", reports, print)
 
 
 @pytest.fixture

@@ -81,6 +81,19 @@ def test_a_ratio_at_the_limit_is_rarely_called_either(kind: str, count: int) -> 
     assert max(regressed, fine) <= LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("count", [8, 16])
+def test_skewed_blocks_are_called_wrongly_up_to_twice_as_often(count: int, sign: int) -> None:
+    """Exponential noise about the limit: few blocks show little of its long side. The documentation says so."""
+    rng, tries = np.random.default_rng(count + sign), 600
+    skewed = sign * (rng.exponential(size=(tries, count)) - 1)
+    found = [bounds((math.log(LIMIT) + 0.02 * one).tolist(), LIMIT) for one in skewed]
+    regressed = sum(one.p < LOOK_LEVEL for one in found) / tries
+    fine = sum(one.high <= LIMIT for one in found) / tries
+    print(f"skewed by {sign}, {count} blocks: called regressed {regressed:.3f}, fine {fine:.3f}")
+    assert max(regressed, fine) <= 2 * LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
+
+
 def two_looks(ratios: dict[tuple[str, str], float], spread: float, rng: np.random.Generator) -> dict[str, int]:
     """The outcomes of one run of 8 and 16 blocks, by name."""
     values = {key: math.log(ratio) + spread * noise("heavy", rng, 16) for key, ratio in ratios.items()}

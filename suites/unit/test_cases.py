@@ -210,7 +210,7 @@ def test_a_provenance_that_does_not_fit_its_rows_is_refused(tmp_path: Path, text
         held_out_cases(path, "fenced", TOOLS, 1)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "{", "[1]", '[{"function": {"name": "x"}}]', "\ufeff"])
+@pytest.mark.parametrize("text", ["[]", "{}", "{", "[1]", '[{"function": {"name": "x"}}]', "\ufeff", "[" * 99999])
 def test_a_file_without_tool_schemas_is_refused(tmp_path: Path, text: str) -> None:
     """A model that knows no tool cannot be asked to call one."""
     (tmp_path / "tools.json").write_text(text)

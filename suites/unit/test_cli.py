@@ -242,6 +242,14 @@ def test_an_earlier_verdict_does_not_stand_for_a_run_that_fails(
     assert not (tmp_path / "reports" / "verdict.json").exists()
 
 
+def test_a_relative_folder_is_seen_from_where_the_caller_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suites run in the checkout, and are told of the same folder."""
+    monkeypatch.chdir(tmp_path)
+    assert f"{tmp_path / 'build'}: no such folder" in refused(capsys, "artefacts", "list", "--build", "build")
+
+
 @pytest.mark.parametrize("name", ["~nosuchuser/model", "a\\u0000b"])
 def test_what_is_no_path_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """A user that does not exist, a null byte."""

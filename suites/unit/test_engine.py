@@ -329,3 +329,26 @@ def test_a_dequantised_embedding_gives_the_rows_of_the_shipped_one() -> None:
     assert shipped.dtype == mx.float16
     assert mx.array_equal(embedding(tokens), shipped.astype(mx.float32)).item()
     assert not mx.array_equal(embedding.weight[tokens], embedding(tokens)).item()
+
+
+def test_a_small_model_has_one_blas_thread_where_mlx_computes(folder: Path) -> None:
+    """In every thread, not the calling one alone; afterwards as many as before."""
+    import ctypes
+    from concurrent.futures import ThreadPoolExecutor
+
+    from harness.engine.cpu import threads_for
+    from harness.engine.models import load_fast
+    from harness.machine import blas
+
+    if blas().name != "MKL":
+        pytest.skip("MKL alone is limited thread by thread")
+    mkl, model = ctypes.CDLL(blas().path), load_fast(folder)[0]
+
+    def elsewhere() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(mkl.MKL_Get_Max_Threads).result()
+
+    mkl.MKL_Set_Num_Threads(2)
+    with threads_for(model):
+        assert elsewhere() == 1
+    assert elsewhere() == 2

@@ -214,6 +214,21 @@ def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"gate.json", "gate.md", "report.html"}
 
 
+def test_a_phase_8_that_ended_otherwise_than_its_verdict_is_invalid(
+    tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pytest itself failed after the verdict was written: something was not run to its end."""
+    from harness import commands
+
+    def run_phase8(options) -> int:
+        saved(options.reports, whole_run())
+        return 1
+
+    monkeypatch.setattr(commands, "run_phase8", run_phase8)
+    assert main(arguments(tmp_path, "--profile", "pocket")[:-2]) == 2
+    assert "pytest itself failed" in written(tmp_path)["reasons"][0]
+
+
 def test_bad_input_leaves_the_last_reports_alone(tmp_path: Path, accepted: Path) -> None:
     """A profile that does not exist is no gate run."""
     assert main(arguments(tmp_path, "--results", saved(tmp_path / "run", whole_run()) / "run.json")) == 0

@@ -164,3 +164,21 @@ def test_the_production_variants_are_audited_unless_others_are_named(tmp_path: P
         assert load(str(path)).profile.audited() == wanted
     message = refusal(smollm2(tmp_path, (shipped, 'variants = ["fused-3bit"]')))
     assert "unknown variant 'fused-3bit'" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("experts_per_token = 2", "experts_per_token = 99", "experts_per_token is 99, but there are 8 experts"),
+        ("hidden_size = 128", "hidden_size = 7", "hidden_size is 7; it must be a multiple of 8"),
+    ],
+)
+def test_a_pocket_that_cannot_be_built_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """Before anything is mined for it."""
+    text = (PROFILES / "pocket.toml").read_text(encoding="utf-8")
+    assert said in refusal(write_profile(tmp_path, (old, new), text=text))
+
+
+def test_toml_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    """As any other broken TOML."""
+    assert "not valid TOML" in refusal(write_profile(tmp_path, text=f"a = {'[' * 5000}{']' * 5000}"))
