@@ -25,7 +25,9 @@ def tests(session: nox.Session) -> None:
     """Lint, check types, and run every test, one real `pocket` run among them."""
     python = prepare(session)
     check(session, python)
-    session.run(python, "-m", "pytest", "suites/unit", *session.posargs, external=True)
+    # A file is one worker's: its tests share what they build. The real run begins first, since it takes longest.
+    parallel = ["-p", "xdist", "-n", "logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
+    session.run(python, "-m", "pytest", *parallel, "suites/unit", *session.posargs, external=True)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from math import isclose
 
 from harness.finding import Finding
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
@@ -122,6 +123,17 @@ def _gates(run: RunRecord, baseline: RunRecord) -> Iterator[Finding]:
     for variant, verdicts in gone.items():
         names = [verdict.gate for verdict in verdicts]
         yield _missing("gate", variant, f"judged in the baseline and not in the run: {', '.join(names)}", names)
+
+
+def changed_limits(run: RunRecord, baseline: RunRecord) -> Iterator[Finding]:
+    """Gates that are judged by another limit than the baseline's were: told of, since a profile may be changed."""
+    before = {(verdict.variant, verdict.gate): verdict.limit for verdict in baseline.verdicts}
+    for verdict in run.verdicts:
+        old, new = before.get((verdict.variant, verdict.gate)), verdict.limit
+        if old is not None and new is not None and not isclose(old, new, rel_tol=1e-9):
+            told = " ".join([f"{new:g}", verdict.unit]).strip()
+            detail = f"{verdict.gate} is judged by {told}, the baseline was by {old:g}"
+            yield Finding(check="limit", subject=verdict.variant, outcome="not judged", detail=detail, blocks=False)
 
 
 def _some(names: list[str], most: int = 10) -> str:

@@ -1,6 +1,7 @@
 """Another commit of this repository: checked out beside it, with the environment that its own pins ask for."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,12 +43,24 @@ def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
     folder = build.resolve() / "against" / commit[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not (folder / ".git").exists():
+        if not _is_whole(folder, commit):
             say(f"checking {ref} out below {folder.parent}")
+            shutil.rmtree(folder, ignore_errors=True)
             _git("worktree", "prune")
             _git("worktree", "add", "--force", "--detach", str(folder), commit)
         tree = Tree(folder, sys.executable, commit)
         return tree if _pins(folder) == _pins(ROOT) else tree._replace(python=_environment(tree, located, say))
+
+
+def _is_whole(folder: Path, commit: str) -> bool:
+    """Whether a worktree is that commit, none of its files changed or gone."""
+    if not (folder / ".git").exists():
+        return False
+    try:
+        found = _git("rev-parse", "HEAD", there=folder), _git("status", "--porcelain", "-uno", there=folder)
+    except InvalidInput:
+        return False
+    return found == (commit, "")
 
 
 def run_there(tree: Tree, located: Located, build: Path, reports: Path, say: Say) -> None:
@@ -97,14 +110,14 @@ def _commit(ref: str) -> str:
     return _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", told=f"{ref} is no commit of this clone")
 
 
-def _git(*arguments: str, told: str = "") -> str:
-    """What git prints.
+def _git(*arguments: str, told: str = "", there: Path | None = None) -> str:
+    """What git prints, in this checkout or in ``there``.
 
     Raises:
         InvalidInput: git failed, or there is none; ``told`` says what that means here.
     """
     try:
-        ran = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+        ran = subprocess.run(["git", "-C", str(there or ROOT), *arguments], capture_output=True, text=True, check=False)
     except OSError as error:
         raise InvalidInput(f"git cannot be run: {error}") from error
     if ran.returncode:

@@ -22,6 +22,7 @@ from harness.measured_process import COMMAND, MeasuredProcess
 from harness.profile import Quantity
 
 _QUERIED = ("ttft_warm_s", "query_s")
+_FIXED = ("prefill_s", "token_s")
 _WARM_TOKENS = 4
 _GENERATED = ("query_s", "token_s")
 _STEPS: dict[Quantity, tuple[str, str]] = {
@@ -68,7 +69,7 @@ class BlockRun:
         self._queries = [{side: sides[side].queries.index(name) for side in SIDES} for name in shared]
 
     def __enter__(self) -> BlockRun:
-        """Start both processes, each on its own share of the cores, and let each do everything once, uncounted.
+        """Start both processes, each on its own share of the cores; each does once, uncounted, what will be timed.
 
         Raises:
             InvalidInput: one of them cannot be measured.
@@ -107,8 +108,12 @@ class BlockRun:
         return Block(baseline=values["baseline"], change=values["change"], counters=counters, dropped=dropped)
 
     def _first_steps(self) -> list[str]:
-        """What both sides do before anything counts."""
-        return ["load", "cold", *(["query 0"] if self._queries else []), "open_fixed", f"advance {_WARM_TOKENS}"]
+        """What both sides do before anything counts: whatever will be timed, once."""
+        steps = ["load"]
+        steps += ["cold"] if "ttft_cold_s" in self._quantities else []
+        steps += ["query 0"] if self._queries and self._quantities & set(_QUERIED) else []
+        fixed = ["open_fixed", f"advance {_WARM_TOKENS}"]
+        return steps + (fixed if self._quantities & set(_FIXED) else [])
 
     def _block(self) -> Values:
         found: Values = {side: {name: [] for name in sorted(self._quantities)} for side in SIDES}
@@ -160,7 +165,7 @@ class BlockRun:
         """What is made ready, untimed, before a quantity is measured."""
         if quantity in _QUERIED:
             return f"open_query {self._queries[self._passes // 2 % len(self._queries)][side]}"
-        return "open_fixed" if quantity in ("prefill_s", "token_s") else ""
+        return "open_fixed" if quantity in _FIXED else ""
 
     def _both(self, step: str) -> None:
         """A step on both sides at once, untimed."""

@@ -95,6 +95,10 @@ def _summarise(reports: Path) -> None:
 def data(options: argparse.Namespace) -> int:
     """Build the corpus and say what it consists of, or check a chat file."""
     if options.check:
+        if options.plan or options.verify is not None:
+            raise InvalidInput(
+                "data --check checks one file and builds nothing: it goes with neither --plan nor --verify"
+            )
         return _check(options)
     if given := [name for name in ("format", "against", "model", "max_tokens") if getattr(options, name) is not None]:
         raise InvalidInput(f"--{given[0].replace('_', '-')} needs --check FILE, the chat file to be checked")

@@ -135,7 +135,8 @@ class _Lengths:
     """
 
     def __init__(self, located: Located, tools: Tools, tokenizer_folder: Path) -> None:
-        from harness.engine.chat import prompt_tokens, read_tokenizer
+        from harness.engine.chat import prompt_tokens
+        from harness.engine.tokenizer import read_tokenizer
 
         self._mined, prompting = _mined(located), located.profile.prompting
         self._opening = opening(prompting.format)
@@ -172,7 +173,8 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
     stand queries and calls as text outside any conversation, as a pretrained model
     has read command lines long before it is taught to use them.
     """
-    from harness.engine.chat import read_tokenizer, stop_ids, text_row, training_row
+    from harness.engine.chat import stop_ids, text_row, training_row
+    from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(tokenizer_folder)
     stops = stop_ids(tokenizer, located.profile.prompting.stop_sequences)

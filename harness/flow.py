@@ -27,8 +27,16 @@ Source = Step | External
 
 # What decides a reply beside its inputs: a change of it, in another commit say, is asked anew.
 ASKING = (
-    *(f"engine/{name}.py" for name in ("arrays", "chat", "evaluate", "generate", "kernels", "models", "template")),
+    *(f"engine/{name}.py" for name in ("arrays", "chat", "evaluate", "generate", "kernels", "models")),
+    *(f"engine/{name}.py" for name in ("template", "tokenizer")),
     *(f"{name}.py" for name in ("cases", "conversation", "formats", "parsing", "replies", "rows", "schemas")),
+)
+# What decides the bytes of a fused folder. Training has no such list, since a retrained 30 B takes hours: whoever
+# changes what it computes raises the step's version.
+FUSING = (
+    *(f"engine/{name}.py" for name in ("arrays", "blocks", "fuse", "kernels", "merge", "models", "onepass")),
+    *(f"engine/{name}.py" for name in ("recipe", "shards", "tokenizer", "weights")),
+    "fusing.py",
 )
 
 
@@ -233,6 +241,7 @@ class Flow:
             "base": self.base.key,
             "adapter": adapter.key,
             "environment": numeric_environment(),
+            "code": code_of(*FUSING),
         }
         parameters = getattr(self.profile.base, "parameters", None) or 0
         recipe = self.profile.fuse.recipe if self.profile.fuse else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil, log2
 from statistics import median
 
-from harness.absence import absences, key, named, same_prompt
+from harness.absence import absences, changed_limits, key, named, same_prompt
 from harness.both import Both, finding, flip
 from harness.cases import Case
 from harness.finding import Finding, Flip
@@ -43,20 +43,28 @@ def compare_with_baseline(
         found += [_size(one, profile), _memory(one, profile) if same_lane else _elsewhere(one, "memory")]
     base = next((one for one in both if one.name == "base"), None)
     blocked = {one.variant: one for one in timed.blocked} if timed else {}
+    undecided = timed.undecided if timed else {}
     for one in both:
         if one.name in blocked:
-            timing = latency_finding(blocked[one.name], one.blocks)
-            free = timing.outcome == "inconclusive" and not profile.gate.inconclusive_blocks
-            found.append(timing.model_copy(update={"blocks": False}) if free else timing)
+            found.append(_free(latency_finding(blocked[one.name], one.blocks), profile))
+        elif one.name in undecided:
+            found.append(_free(finding("latency", one, "inconclusive", f"not timed: {undecided[one.name]}"), profile))
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))
+    found += changed_limits(run, baseline)
     for name in sorted(measured.keys() - {one.name for one in both}):
         detail = "the baseline has no such variant: judged by its own gates alone until a run with it is accepted"
         found.append(Finding(check="variant", subject=name, outcome="not judged", detail=detail, blocks=False))
     if timed and timed.failed:
         found.append(Finding(check="latency", subject="run", outcome="missing", detail=timed.failed))
     return found
+
+
+def _free(found: Finding, profile: Profile) -> Finding:
+    """An inconclusive finding does not block where the profile says so."""
+    free = found.outcome == "inconclusive" and not profile.gate.inconclusive_blocks
+    return found.model_copy(update={"blocks": False}) if free else found
 
 
 def smallest_loss(prompts: int, family: int) -> str:
@@ -167,8 +175,11 @@ def _decoding(both: Both) -> list[Finding]:
 
 
 def _calls(both: Both) -> Finding:
-    """The parsed canonical calls as a diff; queries whose tokens are not always the same are left out and named."""
-    left_out = {case for suite, _, case in unstable(both) if suite == "canonical"}
+    """The parsed canonical calls as a diff; queries unstable in an audited baseline are left out and named.
+
+    So are those that became unstable since, which ``determinism`` finds; where the baseline has no audit, nothing is.
+    """
+    left_out = {case for suite, _, case in unstable(both) if suite == "canonical"} if both.before.audit else set()
     before, after = (_calls_text(variant.replies, left_out) for variant in (both.before, both.after))
     told = f"; left out as unstable: {', '.join(sorted(left_out))}" if left_out else ""
     if before == after == ["{}"]:

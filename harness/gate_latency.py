@@ -35,13 +35,13 @@ def time_against(flow: Flow, run: RunRecord, baseline: RunRecord, ref: str | Non
         return Timed((), dict.fromkeys(asked, str(error)), f"{error}. {told}" if asked else "")
     before, after = ({variant.name: variant for variant in one.variants} for one in (baseline, run))
     pairs: dict[str, Pair] = {}
-    why: dict[str, str] = {}
+    undecided: dict[str, str] = {}
     for name in asked:
         if reason := _cannot(works[name], before[name], after[name]):
-            why[name] = reason
+            undecided[name] = reason
         else:
             pairs[name] = {"baseline": _there(works[name], tree), "change": _here(flow, name)}
-    return Timed(tuple(looks(pairs, flow.profile.gate.latency, say)), why)
+    return Timed(tuple(looks(pairs, flow.profile.gate.latency, say)), {}, undecided=undecided)
 
 
 def _asked(flow: Flow, run: RunRecord, baseline: RunRecord) -> list[str]:

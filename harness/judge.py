@@ -48,7 +48,7 @@ def over_calls(evidence: Evidence) -> Verdict:
         evidence,
         "over-calls",
         cases,
-        lambda r: r.decision in ("call", "malformed"),
+        is_over_call,
         at_most=evidence.budgets.max_over_calls,
     )
 
@@ -60,9 +60,19 @@ def under_calls(evidence: Evidence) -> Verdict:
         evidence,
         "under-calls",
         cases,
-        lambda r: r.decision in ("answer", "empty"),
+        is_under_call,
         at_most=evidence.budgets.max_under_calls,
     )
+
+
+def is_over_call(reply: Reply) -> bool:
+    """Whether a reply to a prompt that needs no tool calls one, or tries to."""
+    return reply.decision in ("call", "malformed")
+
+
+def is_under_call(reply: Reply) -> bool:
+    """Whether a reply to a prompt that needs a tool calls none."""
+    return reply.decision in ("answer", "empty")
 
 
 def second_turn(evidence: Evidence) -> Verdict:
@@ -78,7 +88,7 @@ def probes(evidence: Evidence) -> Verdict:
     if found.measured is None:
         return found
     replies = [reply for reply in evidence.replies if reply.suite == "probe"]
-    endless, cut = sum(not _ended(reply) for reply in replies), evidence.of("probe", 1)[0].max_tokens
+    endless, cut = sum(not has_ended(reply) for reply in replies), evidence.of("probe", 1)[0].max_tokens
     ends = f"{endless} read to their first {cut} tokens" if cut else f"{endless} did not end at the stop sequence"
     told = f"{in_words(confusion(replies))}; {ends}"
     if limit is not None:
@@ -155,10 +165,11 @@ def termination(evidence: Evidence) -> Verdict:
     Hard probes do not count: some ask for prose of any length. ``probes`` tells how many of them did not end.
     """
     cases = [case for case in evidence.cases if case.suite != "probe"]
-    return _share(evidence, "termination", cases, _ended, at_least=evidence.budgets.terminated)
+    return _share(evidence, "termination", cases, has_ended, at_least=evidence.budgets.terminated)
 
 
-def _ended(reply: Reply) -> bool:
+def has_ended(reply: Reply) -> bool:
+    """Whether a reply ends at the stop sequence, with nothing after it."""
     return reply.finish == "stop" and not reply.after_stop
 
 

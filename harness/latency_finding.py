@@ -1,5 +1,7 @@
 """What blocks of A B B A say of a variant, as a finding of the merge gate. Pure."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.block_record import BlockedLatency, QuantityVerdict
@@ -9,11 +11,15 @@ _WORST_FIRST: tuple[Outcome, ...] = ("regressed", "inconclusive", "fine")
 
 
 class Timed(NamedTuple):
-    """What was timed, and why the other variants were not, by name; ``failed`` says what must be mended first."""
+    """What was timed, and why the other variants were not, by name; ``failed`` says what must be mended first.
+
+    ``why`` is for those that have no latency verdict, ``undecided`` for those that should have one and could not.
+    """
 
     blocked: tuple[BlockedLatency, ...]
     why: dict[str, str]
     failed: str = ""
+    undecided: Mapping[str, str] = MappingProxyType({})
 
 
 def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:

@@ -104,7 +104,7 @@ def lengths(rows: Iterable[Sound], folder: Path, limit: int | None) -> Lengths:
     Raises:
         InvalidInput: no such folder, or no tokenizer with a chat template in it.
     """
-    from harness.engine.chat import read_tokenizer
+    from harness.engine.tokenizer import read_tokenizer
 
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: no such folder. --model takes a local model folder")

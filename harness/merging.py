@@ -84,6 +84,11 @@ def _alike(shards: Mapping[str, RunRecord]) -> None:
 def _variants(shards: Mapping[str, RunRecord], profile: Profile) -> tuple[VariantRecord, ...]:
     shared, found = profile.budgets.latency.relative_to, dict[str, tuple[str, VariantRecord]]()
     for name, run in shards.items():
+        if shared and shared not in {variant.name for variant in run.variants}:
+            raise InvalidInput(
+                f"{name}: it did not measure {shared}, which the profile compares timings with in the same run. "
+                f"Measure the shard again with --variant {shared} too."
+            )
         for variant in run.variants:
             if variant.name not in found:
                 found[variant.name] = name, variant

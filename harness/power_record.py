@@ -34,7 +34,8 @@ class Compared(Frozen):
 class PowerCase(Frozen):
     """One gate run. ``by`` holds the findings that decided its outcome, ``latency`` what was timed, ``blocks`` of it.
 
-    ``key`` names the commit and settings that it was run with.
+    ``key`` names the commit and settings that it was run with. ``benchmark`` is None where another case ran beside it:
+    its timings mean nothing.
     """
 
     key: str
@@ -47,7 +48,7 @@ class PowerCase(Frozen):
     latency: tuple[QuantityVerdict, ...]
     blocks: int
     dropped: int
-    benchmark: Compared
+    benchmark: Compared | None
     seconds: float
     finished: str
 

@@ -3,9 +3,10 @@
 import datetime
 import json
 import shutil
-from collections.abc import Sequence
-from statistics import mean
-from typing import NamedTuple
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -23,6 +24,7 @@ from harness.progress import Count
 from harness.store import Store, digest
 
 PAIR = "pair"
+AT_ONCE = 2  # cases that nothing is timed of
 
 
 class Asked(NamedTuple):
@@ -30,6 +32,11 @@ class Asked(NamedTuple):
 
     name: str
     plant: Plant | None
+
+    @property
+    def timed(self) -> bool:
+        """Whether blocks are measured for it: then nothing else may run."""
+        return self.plant is None or self.plant.timed
 
 
 def asked(pairs: int, only: Sequence[str]) -> list[Asked]:
@@ -52,6 +59,21 @@ def asked(pairs: int, only: Sequence[str]) -> list[Asked]:
     return mixed
 
 
+def together(cases: Sequence[Asked]) -> Iterator[list[Asked]]:
+    """The cases as they are run: a timed one alone, the others ``AT_ONCE`` at a time, in about the order given."""
+    waiting: list[Asked] = []
+    for case in cases:
+        if case.timed:
+            yield [case]
+            continue
+        waiting.append(case)
+        if len(waiting) == AT_ONCE:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
 class Power:
     """The cases of one commit and one set of settings, with their results below ``build/power/``."""
 
@@ -62,7 +84,8 @@ class Power:
         self.materials = Materials(store)
         settings = {"commit": self.commit, "profile": PROFILE, "models": self.materials.key}
         self.key = digest(settings | {"environment": numeric_environment()})[:12]
-        self.clone = Clone(self._root / self.key)
+        self._folder = self._root / self.key
+        self.clones = [Clone(self._folder / str(i + 1)) for i in range(AT_ONCE)]
 
     def finished(self) -> dict[str, PowerCase]:
         """The cases of this commit and these settings that an earlier start has finished, by name."""
@@ -82,50 +105,59 @@ class Power:
         done = self.finished()
         if todo := [case for case in cases if case.name not in done]:
             self._prepare()
-            took: list[float] = []
+            begun = time.monotonic()
             with Count("power", len(todo)) as count:
-                for case in todo:
-                    done[case.name] = found = self._one(case)
-                    took.append(found.seconds)
-                    left = mean(took) * (len(todo) - len(took)) / 60
-                    count.one(f"{case.name}: {found.outcome} ({found.seconds:.0f} s; about {left:.0f} min left)")
+                for group in together(todo):
+                    for found in self._run(group):
+                        done[found.name] = found
+                        finished = sum(case.name in done for case in todo)
+                        left = (time.monotonic() - begun) / finished * (len(todo) - finished) / 60
+                        count.one(f"{found.name}: {found.outcome} ({found.seconds:.0f} s; about {left:.0f} min left)")
         return [done[case.name] for case in cases]
 
     def _prepare(self) -> None:
-        """The clone with its baseline, made once; those of other commits go."""
+        """The clones with their baselines, made once; those of other commits go."""
         self._root.mkdir(parents=True, exist_ok=True)
         for old in self._root.iterdir():
             if old.is_dir() and old.name != self.key:
                 shutil.rmtree(old)
-        if not self.clone.ready:
-            self.clone.make()
-            self.materials.write(self.clone.folder)
-            self.clone.accept()
-        self.clone.reset()
+        for clone in self.clones:
+            if not clone.ready:
+                clone.make()
+                self.materials.write(clone.folder)
+                clone.accept()
+            clone.reset()
 
-    def _one(self, case: Asked) -> PowerCase:
-        """One case from a clean clone back to a clean clone."""
-        begun = datetime.datetime.now(datetime.UTC)
-        self.clone.reset()
-        before = read(self.clone.baseline()).benchmarks
+    def _run(self, cases: Sequence[Asked]) -> Iterator[PowerCase]:
+        """Cases side by side, each from a clean clone back to a clean clone."""
+        begun = time.monotonic()
+        placed = list(zip(cases, self.clones, strict=False))
+        before = [self._plant(case, clone) for case, clone in placed]
+        with ThreadPoolExecutor(len(placed)) as pool:
+            answers = list(pool.map(lambda one: one[1].gate(), placed))
+        for (case, clone), gated, timings in zip(placed, answers, before, strict=True):
+            found = self._judged(case, clone, gated, timings if case.timed else None)
+            found = found.model_copy(update={"seconds": round(time.monotonic() - begun, 1)})
+            self._keep(found, gated)
+            clone.reset()
+            yield found
+
+    def _plant(self, case: Asked, clone: Clone) -> dict[str, Any]:
+        """Put the case's change into a clean clone; the timings of the clone's baseline."""
+        clone.reset()
+        before = read(clone.baseline()).benchmarks
         if case.plant:
-            site = Site(self.clone.repo, self.clone.folder, self.clone.root / "scratch", self.materials)
+            site = Site(clone.repo, clone.folder, clone.root / "scratch", self.materials)
             case.plant.change(site)
-            if not case.plant.timed:
+            if not case.timed:
                 site.untimed()
-            self.clone.commit(f"Plant: {case.plant.what}")
-        gated = self.clone.gate()
-        found = self._judged(case, gated, before)
-        took = (datetime.datetime.now(datetime.UTC) - begun).total_seconds()
-        found = found.model_copy(update={"seconds": round(took, 1)})
-        self._keep(found, gated)
-        self.clone.reset()
-        return found
+            clone.commit(f"Plant: {case.plant.what}")
+        return before
 
-    def _judged(self, case: Asked, gated: Gated, before: dict) -> PowerCase:
+    def _judged(self, case: Asked, clone: Clone, gated: Gated, before: dict[str, Any] | None) -> PowerCase:
         told = (gated.exit_code, gated.report, gated.said)
         outcome, by = judge_plant(case.plant.expected, *told) if case.plant else judge_pair(*told)
-        by = tuple(text.replace(f"{self.clone.root}/", "") for text in by)  # a report is read on other machines too
+        by = tuple(text.replace(f"{clone.root}/", "") for text in by)  # a report is read on other machines too
         timed = gated.report.latency if gated.report else ()
         blocks = [block for one in timed for block in one.blocks]
         return PowerCase(
@@ -139,7 +171,7 @@ class Power:
             latency=tuple(quantity for one in timed for quantity in one.quantities),
             blocks=len(blocks),
             dropped=sum(bool(block.dropped) for block in blocks),
-            benchmark=compare_fail(gated.benchmarks, before),
+            benchmark=None if before is None else compare_fail(gated.benchmarks, before),
             seconds=gated.seconds,
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -147,7 +179,7 @@ class Power:
     def _keep(self, case: PowerCase, gated: Gated) -> None:
         """The gate's report first, then the line that says the case is finished, in one write."""
         if gated.report:
-            folder = self.clone.root / "gates"
+            folder = self._folder / "gates"
             folder.mkdir(exist_ok=True)
             (folder / f"{case.name}.json").write_text(gated.report.model_dump_json(indent=1), encoding="utf-8")
         line = json.dumps(case.model_dump(mode="json"), ensure_ascii=False) + "\n"

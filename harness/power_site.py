@@ -48,7 +48,7 @@ role = "candidate"
 [latency]
 prefill_tokens = 16
 decode_tokens = 48
-rounds = 10
+rounds = 5
 
 [budgets]
 held_out = 0.85

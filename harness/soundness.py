@@ -1,18 +1,30 @@
 """Whether a run can be judged at all: what it carries is whole, agrees with itself, and is of this commit. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harness.finding import Finding
+from harness.judge import has_ended, is_over_call, is_under_call
 from harness.profile import Profile
-from harness.record import RunRecord
+from harness.record import RunRecord, VariantRecord
 from harness.replies import SYNTHETIC_CONTROLS
 from harness.store import digest
 from harness.summary import first_turns
 from harness.verdicts import BAD, GATES, MEASURED, holds_up
 
 RUN = "run"
-_SHARES = {"canonical": "canonical", "held-out": "held-out"}
+_SHARES: dict[str, Callable[[VariantRecord], list[bool]]] = {
+    "canonical": lambda one: [reply.correct for reply in first_turns(one, "canonical")],
+    "held-out": lambda one: [reply.correct for reply in first_turns(one, "held-out")],
+    "over-calls": lambda one: [
+        is_over_call(reply) for reply in first_turns(one, "held-out") if reply.label == "direct"
+    ],
+    "under-calls": lambda one: [
+        is_under_call(reply) for reply in first_turns(one, "held-out") if reply.label == "tool"
+    ],
+    "second turn": lambda one: [reply.correct for reply in one.replies if (reply.suite, reply.turn) == ("held-out", 2)],
+    "termination": lambda one: [has_ended(reply) for reply in one.replies if reply.suite != "probe"],
+}
 
 
 def owed(profile: Profile) -> set[tuple[str, str]]:
@@ -106,11 +118,11 @@ def _contradictions(run: RunRecord) -> Iterator[Finding]:
     """Shares are counted anew: a record that disagrees with its own replies was changed."""
     for variant in run.variants:
         for verdict in run.verdicts:
-            suite = _SHARES.get(verdict.gate)
-            if verdict.variant != variant.name or suite is None or verdict.measured is None:
+            counted = _SHARES.get(verdict.gate)
+            if verdict.variant != variant.name or counted is None or verdict.measured is None:
                 continue
-            replies = first_turns(variant, "canonical" if suite == "canonical" else "held-out")
-            share = sum(reply.correct for reply in replies) / len(replies) if replies else None
+            hits = counted(variant)
+            share = sum(hits) / len(hits) if hits else None
             if share is None or abs(share - verdict.measured) > 1e-9:
                 told = "there are no such replies" if share is None else f"its replies give {share:.4f}"
                 detail = f"the record says {verdict.measured:.4f}, {told}: it was changed"

@@ -35,11 +35,10 @@ SCORING = (
     *("scores.py", "token_numbers.py"),
 )
 CHECKING = (
-    *(f"engine/{name}.py" for name in ("arrays", "asked", "blocks", "chat", "delta_stats", "deltas", "encoded")),
-    *(f"engine/{name}.py" for name in ("fused_folder", "integrity", "kernels", "merge", "mismatch", "models")),
-    *(f"engine/{name}.py" for name in ("recipe", "survey", "template", "weights")),
-    *(f"{name}.py" for name in ("cases", "conversation", "formats", "fusing", "parsing", "rows", "schemas")),
-    "shortfall.py",
+    *(f"engine/{name}.py" for name in ("arrays", "blocks", "delta_stats", "deltas", "encoded", "fused_folder")),
+    *(f"engine/{name}.py" for name in ("integrity", "kernels", "merge", "mismatch", "models", "recipe", "survey")),
+    *(f"engine/{name}.py" for name in ("tokenizer", "weights")),
+    *("fusing.py", "shortfall.py"),
 )
 
 

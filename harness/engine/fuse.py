@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mlx_lm.utils import create_model_card, save_config
 
-from harness.engine.chat import read_tokenizer
 from harness.engine.onepass import write_folders
 from harness.engine.recipe import Plan, plan
+from harness.engine.tokenizer import read_tokenizer
 from harness.fusing import Target, target
 
 

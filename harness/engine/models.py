@@ -13,7 +13,7 @@ from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import compute_bits_per_weight, dequantize_model, load_model
 
 from harness.engine.arrays import load_arrays, named_arrays
-from harness.engine.chat import read_tokenizer
+from harness.engine.tokenizer import read_tokenizer
 from harness.errors import InvalidInput
 from harness.machine import has_fast_quantised_kernels
 

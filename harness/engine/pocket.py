@@ -21,10 +21,11 @@ from mlx_lm.utils import quantize_model, save
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.engine.batches import shuffled
-from harness.engine.chat import Row, read_tokenizer
+from harness.engine.chat import Row
 from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
 from harness.engine.schedule import cosine
+from harness.engine.tokenizer import read_tokenizer
 from harness.profile import PocketBase
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from harness.engine.chat import Row, read_tokenizer, stop_ids, training_row
+from harness.engine.chat import Row, stop_ids, training_row
+from harness.engine.tokenizer import read_tokenizer
 from harness.errors import InvalidInput
 from harness.profile import Prompting
 from harness.rows import read_rows

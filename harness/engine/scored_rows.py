@@ -7,8 +7,9 @@ from pathlib import Path
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from harness.cases import Case
-from harness.engine.chat import Row, case_tokens, read_tokenizer, stop_ids
+from harness.engine.chat import Row, case_tokens, stop_ids
 from harness.engine.rows import read_split
+from harness.engine.tokenizer import read_tokenizer
 from harness.formats import Tools, closing, opening, parse_reply
 from harness.profile import Prompting
 

@@ -9,6 +9,7 @@ import pytest
 from harness import against, gate_latency, profile
 from harness.against import Tree, run_there, tree_at, works_there
 from harness.errors import InvalidInput
+from harness.finding import gate_report
 from harness.flow import Flow
 from harness.gate import compare_with_baseline
 from harness.gate_latency import time_against
@@ -48,6 +49,23 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def located(root: Path) -> Located:
     """A profile of the repository."""
     return Located(path=root / "mine.toml", profile=POCKET.profile)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "no git", "another commit"])
+def test_a_damaged_checkout_is_made_anew(repository: Path, damage: str) -> None:
+    """What an interrupted git or a curious person left is not what is measured."""
+    there = tree_at("old", located(repository), repository / "build", print)
+    if damage == "another commit":
+        git(there.folder, "checkout", "-q", git(repository, "rev-parse", "HEAD"))
+    else:
+        for path in [there.folder / {"changed": "code", "gone": "pyproject.toml", "no git": ".git"}[damage]]:
+            path.unlink()
+    if damage == "changed":
+        (there.folder / "code").write_text("other")
+    again = tree_at("old", located(repository), repository / "build", print)
+    assert again == there
+    assert (again.folder / "code").read_text() == "first"
+    assert git(again.folder, "status", "--porcelain") == ""
 
 
 def test_this_commit_unchanged_is_this_checkout(repository: Path) -> None:
@@ -156,5 +174,9 @@ def test_what_cannot_be_set_side_by_side_says_why(
     run = gates.whole_run()
     large = [v.model_copy(update={"memory": None, "size_bytes": size}) for v in run.variants]
     found = time_against(flow, run.model_copy(update={"variants": tuple(large)}), run, None, print)
-    assert told in found.why["fused-5bit"]
-    assert found.blocked == ()
+    assert told in found.undecided["fused-5bit"]
+    assert (found.blocked, found.why) == ((), {})
+    findings = compare_with_baseline(run, run, gates.PROFILE, found)
+    (timing,) = [one for one in findings if (one.check, one.subject) == ("latency", "fused-5bit")]
+    assert (timing.outcome, timing.blocks) == ("inconclusive", True)
+    assert gate_report(findings).exit_code == 3

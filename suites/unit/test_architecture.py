@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.flow import ASKING
-from harness.profile import ROOT
+from harness.flow import ASKING, FUSING, Flow
+from harness.profile import ROOT, load
+from harness.store import Store, code_of
 from harness.survival_stage import CHECKING, SCORING
 
 # A module imports only what stands before it, inside functions too.
@@ -82,6 +83,7 @@ ORDER = [
     "harness.engine.cpu",
     "harness.engine.schedule",
     "harness.engine.template",
+    "harness.engine.tokenizer",
     "harness.engine.chat",
     "harness.engine.rows",
     "harness.engine.batches",
@@ -385,24 +387,45 @@ _CARRIES = {
 _CARRIES |= {"record", "interval", "audit_record", "ladder_record", "survival_record"}
 
 
-@pytest.mark.parametrize(
-    ("listed", "entries"),
-    [
-        (ASKING, ["engine.evaluate"]),
-        (SCORING, ["engine.scoring"]),
-        (CHECKING, ["engine.integrity", "engine.delta_stats"]),
-    ],
-    ids=["replies", "scores", "survived"],
-)
-def test_what_decides_a_result_is_in_its_key(listed: tuple[str, ...], entries: list[str]) -> None:
-    """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
-    named = {file.removesuffix(".py").replace("/", ".") for file in listed}
+def _deciding(entries: list[str]) -> set[str]:
+    """All that some modules import, through others too, but for what only carries values."""
     reached, todo = set[str](), [f"harness.{name}" for name in entries]
     while todo:
         name = todo.pop()
         if name not in reached and name in MODULES:
             reached.add(name)
             todo += imported(ast.walk(tree(MODULES[name])))
-    deciding = {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
-    assert sorted(deciding - named) == []
+    return {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
+
+
+@pytest.mark.parametrize(
+    ("listed", "entries"),
+    [
+        (ASKING, ["engine.evaluate"]),
+        (SCORING, ["engine.scoring"]),
+        (CHECKING, ["engine.integrity", "engine.delta_stats"]),
+        (FUSING, ["engine.fuse"]),
+    ],
+    ids=["replies", "scores", "survived", "fused"],
+)
+def test_what_decides_a_result_is_in_its_key(listed: tuple[str, ...], entries: list[str]) -> None:
+    """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
+    named = {file.removesuffix(".py").replace("/", ".") for file in listed}
+    assert sorted(_deciding(entries) - named) == []
     assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in MODULES})
+
+
+# The version of a training step, and the engine's code when it was last looked at.
+TRAINED = {"adapter": (6, "ccebc51532e1297b"), "base": (8, "9cb24033416fc8d0")}
+
+
+@pytest.mark.parametrize(("stage", "entry"), [("adapter", "engine.train"), ("base", "engine.pocket")])
+def test_training_computes_what_its_version_stands_for(stage: str, entry: str) -> None:
+    """Their keys hold no code: a harness that is updated must not train a 30 B model anew for a changed docstring.
+
+    Where this fails and the change gives other tensors, raise the step's version in ``flow.py``; then put here what is
+    now the code.
+    """
+    step = getattr(Flow(load("pocket"), Store(Path("build"))), stage)
+    files = sorted(f"{name.replace('.', '/')}.py" for name in _deciding([entry]) if name.startswith("engine."))
+    assert (step.version, code_of(*files)) == TRAINED[stage]

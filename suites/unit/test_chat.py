@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tokenizer_of(folder: Path, template: str | None = None) -> "TokenizerWrapper":
     """The tokenizer with another chat template."""
-    from harness.engine.chat import read_tokenizer
+    from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(folder)
     if template:

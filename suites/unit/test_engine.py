@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlx_lm.models import qwen3_moe
     from mlx_lm.utils import save
 
-    from harness.engine.chat import read_tokenizer
     from harness.engine.pocket import model_config, train_tokenizer
+    from harness.engine.tokenizer import read_tokenizer
     from harness.profile import PocketBase
 
     out = tmp_path_factory.mktemp("model")
@@ -56,7 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_assistant_turn_is_marked_and_nothing_else(folder: Path) -> None:
     """From its first token to its stop token; the template's own tokens are left out."""
-    from harness.engine.chat import read_tokenizer, stop_ids, training_row
+    from harness.engine.chat import stop_ids, training_row
+    from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(folder)
     row = training_row(tokenizer, CHAT, stop_ids(tokenizer, STOPS))
@@ -66,7 +67,8 @@ def test_every_assistant_turn_is_marked_and_nothing_else(folder: Path) -> None:
 
 def test_a_stop_sequence_of_several_tokens_is_refused(folder: Path) -> None:
     """No reply could be trained to end with it."""
-    from harness.engine.chat import read_tokenizer, stop_ids
+    from harness.engine.chat import stop_ids
+    from harness.engine.tokenizer import read_tokenizer
 
     with pytest.raises(InvalidInput, match="must be one"):
         stop_ids(read_tokenizer(folder), ("STOP HERE",))

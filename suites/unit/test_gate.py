@@ -1,6 +1,7 @@
 """The merge gate: every planted regression is named, and identical runs are fine."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -161,9 +162,9 @@ def _empty() -> RunRecord:
     return BASELINE.model_copy(update={"variants": (), "verdicts": ()})
 
 
-def _changed_share() -> RunRecord:
-    kept = without_verdicts(PRODUCTION, "held-out")
-    made = records.verdict(PRODUCTION, "held-out", "pass", measured=0.5)
+def _changed_share(gate: str = "held-out") -> RunRecord:
+    kept = without_verdicts(PRODUCTION, gate)
+    made = records.verdict(PRODUCTION, gate, "pass", measured=0.5)
     return kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
 
 
@@ -178,15 +179,39 @@ def _changed_share() -> RunRecord:
         (lambda: whole_run(environment=records.environment(commit="f" * 40)), "commit", "f" * 40),
         (lambda: whole_run(environment=records.environment(commit=COMMIT, dirty=True)), "commit", "uncommitted"),
         (lambda: with_variant(BASELINE, PRODUCTION, artefact="forged"), "hashes", "forged"),
-        (_changed_share, "replies against held-out", "its replies give 1.0000"),
+        *(
+            (partial(_changed_share, gate), f"replies against {gate}", told)
+            for gate, told in (
+                ("canonical", "its replies give 1.0000"),
+                ("held-out", "its replies give 1.0000"),
+                ("over-calls", "its replies give 0.0000"),
+                ("under-calls", "its replies give 0.0000"),
+                ("second turn", "there are no such replies"),
+                ("termination", "its replies give 1.0000"),
+            )
+        ),
     ],
-    ids=["asked twice", "copied", "empty", "lane", "profile", "commit", "dirty", "artefact", "verdict changed"],
 )
 def test_a_run_that_cannot_be_judged_is_invalid(plant: Callable[[], RunRecord], check: str, named: str) -> None:
     """Exit code 2, with the fault."""
     report = judged(plant())
     assert report.exit_code == 2
     assert any(f.outcome == "invalid" and f.check == check and named in f.detail for f in report.findings), report
+
+
+def test_a_limit_that_was_loosened_is_told_and_does_not_block() -> None:
+    """Whoever reads the gate's report sees that the profile judges by another one."""
+    strict = records.verdict(PRODUCTION, "held-out", "pass", measured=1.0, limit=0.95, unit="share")
+    loose = strict.model_copy(update={"limit": 0.5})
+    before, after = (
+        BASELINE.model_copy(update={"verdicts": (*without_verdicts(PRODUCTION, "held-out").verdicts, one)})
+        for one in (strict, loose)
+    )
+    found = [f for f in compare_with_baseline(after, before, PROFILE) if f.check == "limit"]
+    assert [(f.outcome, f.blocks, f.detail) for f in found] == [
+        ("not judged", False, "held-out is judged by 0.5 share, the baseline was by 0.95")
+    ]
+    assert not [f for f in compare_with_baseline(before, before, PROFILE) if f.check == "limit"]
 
 
 def test_a_changed_corpus_hash_is_invalid() -> None:

@@ -183,6 +183,15 @@ def test_changed_calls_of_an_unstable_query_are_left_out_of_the_diff_by_name() -
     assert calls("view-functions").outcome == "regressed"
 
 
+def test_a_query_that_is_unstable_now_is_not_left_out_where_the_baseline_has_no_audit() -> None:
+    """Nothing says that it was unstable before."""
+    baseline = with_variant(BASELINE, PRODUCTION, audit=None)
+    run = with_replies(baseline, PRODUCTION, {"async-await": {"calls": ()}})
+    run = with_variant(run, PRODUCTION, audit=audit(prompt("async-await", "cold")))
+    found = [f for f in compare_with_baseline(run, baseline, PROFILE) if (f.check, f.subject) == ("calls", PRODUCTION)]
+    assert [f.outcome for f in found] == ["regressed"]
+
+
 def test_calls_that_are_all_unstable_are_not_judged() -> None:
     """Nothing compared is nothing fine."""
     shaky = audit(*(prompt(one.case, "batch") for one in audit().prompts))

@@ -56,6 +56,13 @@ def test_shards_whose_ladders_disagree_are_refused(other: LadderRecord, message:
         merge({"a": scored(FIRST, one), "b": scored(SECOND, other)}, PROFILE)
 
 
+def test_a_shard_without_what_timings_are_compared_with_is_refused() -> None:
+    """Its decode ratio would be applicable to nobody, in a run that calls itself whole."""
+    lacking = shard([name for name in SECOND if name != "base"])
+    with pytest.raises(InvalidInput, match="b: it did not measure base.*--variant base too"):
+        merge({"a": shard(FIRST), "b": lacking}, PROFILE)
+
+
 def test_adapters_that_were_trained_apart_are_refused() -> None:
     """With what to do: one store for all shards."""
     apart = shard(SECOND, training=records.training(tokens_per_second=1.0))

@@ -1,5 +1,6 @@
 """The proof of power: plants change what they name, only the right finding catches them, a stopped proof goes on."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -374,14 +375,15 @@ def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Power:
     monkeypatch.setattr(power_run, "read", lambda _: SimpleNamespace(benchmarks={"benchmarks": []}))
     monkeypatch.setattr(Clone, "baseline", lambda _: Path("baseline"))
     proof = Power(Store(tmp_path / "build"))
-    proof.clone = _Still(proof.clone.root)
-    proof.clone.root.mkdir(parents=True)
+    proof.clones = [_Still(clone.root) for clone in proof.clones]
+    for clone in proof.clones:
+        clone.root.mkdir(parents=True)
     return proof
 
 
 def test_a_stopped_proof_goes_on_where_it_was_stopped(power: Power, tmp_path: Path) -> None:
     """What is finished is not run again; the clone is put back before the next case."""
-    clone = cast("_Still", power.clone)
+    clone = cast("_Still", power.clones[0])
     clone.fail_at = 3
     cases = [Asked(f"pair-{i:02d}", None) for i in range(1, 6)]
     with pytest.raises(KeyboardInterrupt):
@@ -396,6 +398,25 @@ def test_a_stopped_proof_goes_on_where_it_was_stopped(power: Power, tmp_path: Pa
     assert clone.resets == 1 + 2 * 3
     power.run(cases)
     assert clone.gates == 6
+
+
+def test_only_what_is_not_timed_runs_side_by_side(power: Power, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in a clone of its own, and its timings are compared with nothing."""
+    cases = [one for one in asked(30, []) if one.name in ("pair-01", "memory-held", "query-dropped", "load-slowed-15")]
+    groups = [[one.name for one in group] for group in power_run.together(cases)]
+    assert sorted(map(len, groups)) == [1, 1, 2]
+    assert ["memory-held", "query-dropped"] in groups
+    assert [len(group) for group in power_run.together(asked(30, []))].count(2) == 19
+    no_change = [one._replace(plant=replace_change(one.plant)) if one.plant else one for one in cases]
+    monkeypatch.setattr(Site, "untimed", lambda _: None)  # the clone that still stands is not put back
+    done = {one.name: one for one in power.run(no_change)}
+    assert {name for name, one in done.items() if one.benchmark is None} == {"memory-held", "query-dropped"}
+    assert [cast("_Still", clone).gates for clone in power.clones] == [3, 1]
+
+
+def replace_change(plant: Plant) -> Plant:
+    """The plant, planting nothing."""
+    return dataclasses.replace(plant, change=lambda _: None)
 
 
 def test_results_of_another_commit_are_not_taken(power: Power) -> None:
@@ -454,8 +475,9 @@ def test_the_report_counts_both_columns_with_intervals() -> None:
     """The gate's outcome and pytest-benchmark's, of the same runs."""
     failing = Compared(compared=8, failures=("load: slower",))
     cases = (
-        case("memory-held", "caught", by=("regressed: fused-5bit: memory: more",), what="30 MB"),
-        case("query-renamed", "missed", by=("fine",)),
+        case("memory-held", "caught", by=("regressed: fused-5bit: memory: more",), what="30 MB", benchmark=None),
+        case("query-renamed", "missed", by=("fine",), benchmark=None),
+        case("decode-slowed-7", "caught", by=("regressed: fused-5bit: latency: slower",), benchmark=failing),
         case("pair-01", "fine", benchmark=failing),
         case("pair-02", "inconclusive"),
     )
@@ -469,7 +491,8 @@ def test_the_report_counts_both_columns_with_intervals() -> None:
         cases=cases,
     )
     shares = {(title, outcome): (own, stock) for title, outcome, own, stock in counts(report)}
-    assert shares["Planted regressions", "caught"] == ("1 of 2 (1.3% to 98.7%)", "0 of 2 (0.0% to 84.2%)")
+    assert shares["Planted regressions", "caught"] == ("2 of 3 (9.4% to 99.2%)", "1 of 1 (2.5% to 100.0%)")
+    assert shares["Planted regressions", "missed"] == ("1 of 3 (0.8% to 90.6%)", "0 of 1 (0.0% to 97.5%)")
     assert shares["Identical pairs", "regressed"] == ("0 of 2 (0.0% to 84.2%)", "1 of 2 (1.3% to 98.7%)")
     text = markdown(report)
     assert "2026-11-23" in text

@@ -199,8 +199,8 @@ def _share(variant: Scores, base: Scores, reference: Scores) -> float:
 
 def test_tokens_inside_a_call_are_told_from_prose(tokenizer: Path) -> None:
     """From the opening string to the end of the closing one."""
-    from harness.engine.chat import read_tokenizer
     from harness.engine.scored_rows import call_marks
+    from harness.engine.tokenizer import read_tokenizer
 
     reader = read_tokenizer(tokenizer)
     call = '```json\n{"name": "look", "arguments": {"at": "a"}}\n```'

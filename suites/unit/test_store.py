@@ -396,8 +396,10 @@ def test_code_that_decides_a_result_is_part_of_its_key(tmp_path: Path, monkeypat
     assert found[0] == found[1] != found[2]
 
 
-def test_replies_and_scores_are_keyed_by_the_code_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another commit's code asks anew; weights stay."""
+def test_what_is_asked_scored_and_fused_is_keyed_by_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another commit's code asks and fuses anew; the adapter stays."""
     keys = []
     for code in ("this", "that"):
         monkeypatch.setattr("harness.flow.code_of", lambda *_, code=code: code)
@@ -405,5 +407,6 @@ def test_replies_and_scores_are_keyed_by_the_code_that_makes_them(monkeypatch: p
         flow = Flow(load("pocket"), Store(Path("build")))
         ladder = SurvivalStage(flow)
         variant = flow.variant("fused-5bit")
-        keys.append((flow.replies(variant).key, ladder.scores(ladder.rung("fused-5bit")).key, flow.fused(5).key))
-    assert [a == b for a, b in zip(*keys, strict=True)] == [False, False, True]
+        steps = flow.replies(variant), ladder.scores(ladder.rung("fused-5bit")), flow.fused(5), flow.adapter
+        keys.append([step.key for step in steps])
+    assert [a == b for a, b in zip(*keys, strict=True)] == [False, False, False, True]

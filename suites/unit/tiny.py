@@ -50,7 +50,7 @@ def model_folder(
     from mlx_lm.models import llama, qwen3_moe
     from mlx_lm.utils import quantize_model, save
 
-    from harness.engine.chat import read_tokenizer
+    from harness.engine.tokenizer import read_tokenizer
 
     kind: Any = {"llama": llama, "qwen3_moe": qwen3_moe}[config["model_type"]]
     mx.random.seed(3)
