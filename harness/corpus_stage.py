@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.sources import Sources
 
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
-_ANSWER_REPEATS = 3
+_ANSWER_REPEATS = 5
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 

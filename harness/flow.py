@@ -141,7 +141,7 @@ class Flow:
             "corpus": self.corpus.key,
             "environment": numeric_environment(),
         }
-        return Step("base", 8, inputs, make, disk_gb=0.1)
+        return Step("base", 9, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:

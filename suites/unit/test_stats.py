@@ -33,6 +33,24 @@ def test_clopper_pearson_gives_the_published_values(successes: int, trials: int,
 
 
 @pytest.mark.parametrize("trials", [5, 20])
+@pytest.mark.parametrize("trials", [1, 5, 69, 201])
+def test_shares_and_losses_are_bounded_as_scipys_binomial_test_does(trials: int) -> None:
+    """Another way to the same limits: it searches for them, ours are quantiles."""
+    from scipy.stats import binomtest
+
+    for lost in sorted({0, 1, trials // 3, trials - 1, trials}):
+        theirs = binomtest(lost, trials).proportion_ci(0.95, "exact")
+        ours = clopper_pearson(lost, trials)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-10)
+        for gained in sorted({0, (trials - lost) // 2, trials - lost}):
+            if lost + gained:
+                p = binomtest(lost, lost + gained, 0.5, alternative="greater").pvalue
+                assert mcnemar_greater(lost, gained) == pytest.approx(p, abs=1e-12)
+            high = binomtest(lost, trials, alternative="less").proportion_ci(0.955, "exact").high
+            low = binomtest(gained, trials, alternative="greater").proportion_ci(0.995, "exact").low
+            assert paired_upper_bound(lost, gained, trials) == pytest.approx(high - low, abs=1e-10)
+
+
 def test_clopper_pearson_covers_every_true_share_at_least_95_times_in_100(trials: int) -> None:
     """Summed over all outcomes, not sampled."""
     intervals = [clopper_pearson(successes, trials) for successes in range(trials + 1)]
