@@ -1,16 +1,23 @@
 """What every unit test may rely on."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
-
-# Set in each of the processes that share the tests; what a test starts is none of them, and measures.
-os.environ.pop("PYTEST_XDIST_WORKER", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The real run first: it takes as long as all the others, which other processes get through beside it."""
     items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_worker() -> Iterator[None]:
+    """What a test starts is no worker itself: in one pytest-benchmark measures nothing."""
+    worker = os.environ.pop("PYTEST_XDIST_WORKER", None)
+    yield
+    if worker is not None:
+        os.environ["PYTEST_XDIST_WORKER"] = worker
 
 
 @pytest.fixture(scope="session", autouse=True)
