@@ -32,7 +32,6 @@ def test_clopper_pearson_gives_the_published_values(successes: int, trials: int,
     assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@pytest.mark.parametrize("trials", [5, 20])
 @pytest.mark.parametrize("trials", [1, 5, 69, 201])
 def test_shares_and_losses_are_bounded_as_scipys_binomial_test_does(trials: int) -> None:
     """Another way to the same limits: it searches for them, ours are quantiles."""
@@ -51,6 +50,7 @@ def test_shares_and_losses_are_bounded_as_scipys_binomial_test_does(trials: int)
             assert paired_upper_bound(lost, gained, trials) == pytest.approx(high - low, abs=1e-10)
 
 
+@pytest.mark.parametrize("trials", [5, 20])
 def test_clopper_pearson_covers_every_true_share_at_least_95_times_in_100(trials: int) -> None:
     """Summed over all outcomes, not sampled."""
     intervals = [clopper_pearson(successes, trials) for successes in range(trials + 1)]
