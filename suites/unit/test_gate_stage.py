@@ -172,7 +172,7 @@ def test_without_results_phase_8_is_run_and_then_judged(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the same rules; the run is replaced here by one that was measured before."""
-    from harness import commands
+    from harness import gate_commands
 
     def run_phase8(options) -> int:
         assert (options.profile, options.variant, options.plan) == ("pocket", [], False)
@@ -181,7 +181,7 @@ def test_without_results_phase_8_is_run_and_then_judged(
 
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    monkeypatch.setattr(commands, "run_phase8", run_phase8)
+    monkeypatch.setattr(gate_commands, "run_phase8", run_phase8)
     given = arguments(tmp_path, "--profile", "pocket")[:-2]
     assert main(given) == 1
     assert written(tmp_path)["reasons"][0].startswith(f"{PRODUCTION}: size")
@@ -195,7 +195,7 @@ def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool, said: str
 ) -> None:
     """Invalid with the reason; a report that says fine, or an earlier run, would be taken for this one's."""
-    from harness import commands
+    from harness import gate_commands
 
     def run_phase8(options) -> int:
         if refuses:
@@ -206,7 +206,7 @@ def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
     assert main(arguments(tmp_path, "--results", saved(tmp_path / "run", whole_run()) / "run.json")) == 0
     assert written(tmp_path)["outcome"] == "fine"
     save_run(whole_run(), tmp_path / "out")
-    monkeypatch.setattr(commands, "run_phase8", run_phase8)
+    monkeypatch.setattr(gate_commands, "run_phase8", run_phase8)
     assert main(arguments(tmp_path, "--profile", "pocket")[:-2]) == 2
     report = written(tmp_path)
     assert (report["outcome"], report["run"]) == ("invalid", None)
@@ -218,13 +218,13 @@ def test_a_phase_8_that_ended_otherwise_than_its_verdict_is_invalid(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pytest itself failed after the verdict was written: something was not run to its end."""
-    from harness import commands
+    from harness import gate_commands
 
     def run_phase8(options) -> int:
         saved(options.reports, whole_run())
         return 1
 
-    monkeypatch.setattr(commands, "run_phase8", run_phase8)
+    monkeypatch.setattr(gate_commands, "run_phase8", run_phase8)
     assert main(arguments(tmp_path, "--profile", "pocket")[:-2]) == 2
     assert "pytest itself failed" in written(tmp_path)["reasons"][0]
 

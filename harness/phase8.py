@@ -1,0 +1,74 @@
+"""Phase 8 itself: build what is missing, let pytest judge every variant, show what came out."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import plan
+from harness.asking import ask, score
+from harness.external import External
+from harness.flow import Flow
+from harness.given import CONSOLE, ERRORS, ensure, flow_of, ready_flow
+from harness.profile import ROOT
+from harness.store import HISTORY, Step
+from harness.survival_stage import SurvivalStage, all_steps
+
+_TOGETHER = ("replies", "scores", "survived")  # made for several variants at once, when all else is there
+
+
+def run_phase8(options: argparse.Namespace) -> int:
+    """The run itself, or with --plan what it would do; its exit code."""
+    from harness.runfile import clear_reports
+
+    flow = flow_of(options)
+    for name in options.variant:
+        flow.variant(name)
+    if options.plan:
+        return 0 if plan.show(flow, CONSOLE, options.variant) else 2
+    plan.require_machine(flow)
+    flow = ready_flow(options)
+    clear_reports(options.reports)  # an earlier verdict would stand for a run that fails before it is judged
+    steps = all_steps(flow, options.variant)
+    unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
+    widths = [step for step in unbuilt if step.stage == "fused"]
+    for source in steps:
+        if source in widths:
+            flow.fused_together(widths)  # the first of them builds all
+        elif isinstance(source, External) or source.stage not in _TOGETHER or source not in unbuilt:
+            ensure(flow, source)
+    ask(flow, flow.named(options.variant), options.build)
+    score(flow, options.variant, options.build)
+    if flow.profile.survival:
+        SurvivalStage(flow).survived_together(options.variant)
+    return _judge_with_pytest(flow, options.variant, options.build, options.reports)
+
+
+def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
+    """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
+    from harness.history import keep
+    from harness.runfile import load_run, load_verdict
+    from harness.terminal import terminal
+
+    # Named, since pytest looks for it above every path that it is given: --build may be in another checkout.
+    settings = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "suites" / "phase8")]
+    command = [sys.executable, "-m", "pytest", *settings, "--profile", str(flow.located.path)]
+    command += ["--build", str(build), "--reports", str(reports), "-q", "-rxX", "--no-header", "--benchmark-quiet"]
+    command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
+    command += [argument for name in variants for argument in ("--variant", name)]
+    ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if not (reports / "verdict.json").is_file():
+        ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
+        return 1
+    verdict = load_verdict(reports)
+    keep(reports, build / HISTORY)
+    terminal(load_run(reports), CONSOLE, reports)
+    return verdict.exit_code if verdict.exit_code or not ended else 1
+
+
+def summarise(reports: Path) -> None:
+    """Add the run's Markdown to the summary of a CI job."""
+    from harness import job_summary
+
+    if (report := reports / "report.md").is_file():
+        job_summary.append(report.read_text(encoding="utf-8"))
