@@ -37,18 +37,23 @@ def unstable(both: Both) -> set[Key]:
 def runtime(both: Both, profile: Profile) -> list[Finding]:
     """The same artefact on the same machine must write the same tokens with the same odds, whatever its role.
 
+    Of another artefact of the variant it is told how far its odds have moved, and judged where the profile limits that.
     Prompts that were already unstable in the baseline are left out and named.
     """
     pairs = both.same_prompts()
-    if both.before.artefact != both.after.artefact or not pairs:
+    if not pairs:
         return []
+    if both.before.artefact != both.after.artefact:
+        return _drift(both, profile.gate.max_drift_kl)
     shaky = {_key(prompt) for prompt in both.before.audit.unstable()} if both.before.audit else set()
     exact = [(old, new) for old, new in pairs if key(old) not in shaky]
     other = [(old, new) for old, new in exact if old.tokens != new.tokens]
     found, limit = _furthest(both), profile.gate.max_runtime_kl
     moved = found is not None and found.nats > limit
     told = f"{len(other)} of {len(exact)} replies have other tokens" if other else f"{len(exact)} replies, same tokens"
-    told += f"; {_told(found, limit)}" + _left_out(sorted(map(named, shaky & {key(old) for old, _ in pairs})))
+    told += f"; {_told(found, f'{limit:.2g} allowed')}" + _left_out(
+        sorted(map(named, shaky & {key(old) for old, _ in pairs}))
+    )
     start = "the runtime changed: same artefact and lane, and " if other or moved else "same artefact and lane: "
     made = finding("runtime", both, _outcome(bool(other) or moved, found, len(exact)), start + told, blocks=True)
     names = [named(key(new)) for _, new in other] + ([found.where] if found and moved else [])
@@ -57,6 +62,22 @@ def runtime(both: Both, profile: Profile) -> list[Finding]:
         "flips": tuple(flip(*pair) for pair in other[:10]),
     }
     if found and isfinite(found.nats):
+        update |= {"measured": found.nats, "limit": limit, "unit": "nats"}
+    return [made.model_copy(update=update)]
+
+
+def _drift(both: Both, limit: float | None) -> list[Finding]:
+    """How far a changed artefact's odds are from the baseline's, up to the first token that differs in each reply."""
+    found = _furthest(both)
+    if found is None:
+        return []
+    judged = limit is not None
+    allowed = f"{limit:.2g} allowed" if judged else "no gate.max_drift_kl in the profile"
+    detail = f"another artefact than the baseline's: {_told(found, allowed)}"
+    outcome = _outcome(found.nats > limit, found, found.tokens) if limit is not None else "not judged"
+    made = finding("drift", both, outcome, detail, blocks=None if judged else False)
+    update: dict[str, Any] = {"names": (found.where,) if found.where else ()}
+    if isfinite(found.nats):
         update |= {"measured": found.nats, "limit": limit, "unit": "nats"}
     return [made.model_copy(update=update)]
 
@@ -96,12 +117,12 @@ def _audited(both: Both, audit: AuditRecord) -> Iterator[tuple[tuple[Reply, Repl
     yield from ((pairs[_key(prompt)], prompt) for prompt in audit.prompts if _key(prompt) in pairs)
 
 
-def _told(found: Furthest | None, limit: float) -> str:
+def _told(found: Furthest | None, allowed: str) -> str:
     if found is None:
         return "the odds were not compared: the baseline keeps none"
     at = f" ({found.where})" if found.where else ""
     gone = f"; not kept any more: {', '.join(found.lacking)}" if found.lacking else ""
-    return f"KL at least {found.nats:.2g} nats over {found.tokens} tokens{at}, {limit:.2g} allowed{gone}"
+    return f"KL at least {found.nats:.2g} nats over {found.tokens} tokens{at}, {allowed}{gone}"
 
 
 def _left_out(names: list[str]) -> str:

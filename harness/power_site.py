@@ -55,6 +55,9 @@ held_out = 0.85
 max_under_calls = 0.2
 terminated = 0.8
 
+[gate]
+max_drift_kl = 0.01
+
 [gate.latency]
 limit = {LIMIT}
 blocks = 8

@@ -55,6 +55,6 @@ WEIGHTS = (
     Plant("width-8", "fused at 8 bits instead of 5", _fused(bits=8), says("size")),
     Plant("group-32", "fused with groups of 32 instead of 64", _fused(group_size=32), says("size")),
     Plant("expert-zeroed-first", "one of 8 experts of the first layer zeroed", _expert(0), says(*QUALITY)),
-    Plant("expert-zeroed-last", "one of 8 experts of the last layer zeroed", _expert(3), says(*QUALITY)),
-    Plant("router-permuted", "the router's rows of one layer moved on by one", _router, says(*QUALITY)),
+    Plant("expert-zeroed-last", "one of 8 experts of the last layer zeroed", _expert(3), says("drift")),
+    Plant("router-permuted", "the router's rows of one layer moved on by one", _router, says(*QUALITY, "drift")),
 )

@@ -304,13 +304,16 @@ class GateLimits(Frozen):
     """What a change may cost against the accepted baseline; models are frozen, so size hardly moves.
 
     Growth is a share of the baseline's number: 0.05 is 5 % more. ``max_runtime_kl`` is in nats, at any token,
-    between two runs of the same artefact in the same lane. ``inconclusive_blocks`` says whether a loss that can neither
+    between two runs of the same artefact in the same lane; ``max_drift_kl`` likewise between two artefacts of the same
+    variant, which is judged only where it is set: a model that was trained anew may answer as well with other odds, one
+    that was merely fused or copied again may not. ``inconclusive_blocks`` says whether a loss that can neither
     be shown nor ruled out ends with 3.
     """
 
     max_memory_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     max_size_growth: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     max_runtime_kl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-5
+    max_drift_kl: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     inconclusive_blocks: bool = True
     latency: BlockWork = BlockWork()
 

@@ -93,9 +93,34 @@ def test_odds_after_a_token_that_differs_are_of_another_text() -> None:
     assert "over 14 tokens" in found.detail
 
 
-def test_another_artefact_has_no_runtime_to_compare() -> None:
-    """Its odds may be whatever they are."""
-    assert runtime(both(audit(prompt(odds=(SHIFTED,) * 3)), artefact="other"), PROFILE) == []
+def test_of_another_artefact_it_is_told_how_far_its_odds_have_moved() -> None:
+    """They may be whatever they are, where the profile does not limit them."""
+    moved = both(audit(prompt(odds=(SHIFTED,) * 3)), artefact="other")
+    found = of_runtime(moved)
+    assert (found.check, found.outcome, found.blocks, found.limit) == ("drift", "not judged", False, None)
+    assert "no gate.max_drift_kl in the profile" in found.detail
+    assert found.measured is not None
+    assert found.measured > 1e-3
+    assert found.names[0].startswith("canonical/view-functions at token")
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(1e-9, "regressed"), (10.0, "fine")])
+def test_a_changed_artefact_whose_odds_moved_too_far_is_regressed(limit: float, outcome: str) -> None:
+    """Where the profile says that the model is to be the same: damaged weights may change no decision yet."""
+    limited = PROFILE.model_copy(update={"gate": PROFILE.gate.model_copy(update={"max_drift_kl": limit})})
+    (found,) = runtime(both(audit(prompt(odds=(SHIFTED,) * 3)), artefact="other"), limited)
+    assert (found.check, found.outcome, found.blocks, found.limit) == ("drift", outcome, True, limit)
+    (found,) = runtime(both(audit(), artefact="other"), limited)
+    assert (found.outcome, found.measured) == ("fine", 0.0)
+    (found,) = runtime(both(None, artefact="other"), limited)
+    assert found.outcome == "missing"
+
+
+def test_another_artefact_whose_baseline_has_no_odds_is_not_compared() -> None:
+    """There is nothing to say."""
+    old = next(v for v in whole_run().variants if v.name == PRODUCTION)
+    changed = old.model_copy(update={"artefact": "other", "audit": audit()})
+    assert runtime(Both(before=old, after=changed), PROFILE) == []
 
 
 def test_other_tokens_of_a_prompt_that_was_unstable_are_left_out_by_name() -> None:
