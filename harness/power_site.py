@@ -1,5 +1,6 @@
 """What a proof of power is made of: the pocket's models, the profile that gates them, and how a place is planted in."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,6 +133,11 @@ class Site:
     def history(self) -> Path:
         """The accepted runs."""
         return self.repo / "reports" / "history"
+
+    def held_out_texts(self) -> list[str]:
+        """What is said in each held-out conversation."""
+        rows = (self.folder / HELD_OUT).read_text(encoding="utf-8").splitlines()
+        return ["\n".join(message["content"] for message in json.loads(row)["messages"]) for row in rows]
 
     def fuse(self, adapter: Path, bits: int = 5, group_size: int = 64) -> None:
         """Put a freshly fused model in the place of the judged one."""

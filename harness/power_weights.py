@@ -26,9 +26,9 @@ def _fused(bits: int = 5, group_size: int = 64) -> Callable[[Site], None]:
 
 def _expert(layer: int) -> Callable[[Site], None]:
     def change(site: Site) -> None:
-        from harness.engine.plants import zero_expert
+        from harness.engine.plants import busiest_expert, zero_expert
 
-        zero_expert(site.model, layer, 0)
+        zero_expert(site.model, layer, busiest_expert(site.model, layer, site.held_out_texts()))
 
     return change
 
@@ -54,7 +54,9 @@ WEIGHTS = (
     Plant("width-4", "fused at 4 bits instead of 5", _fused(bits=4), says(*QUALITY)),
     Plant("width-8", "fused at 8 bits instead of 5", _fused(bits=8), says("size")),
     Plant("group-32", "fused with groups of 32 instead of 64", _fused(group_size=32), says("size")),
-    Plant("expert-zeroed-first", "one of 8 experts of the first layer zeroed", _expert(0), says(*QUALITY)),
-    Plant("expert-zeroed-last", "one of 8 experts of the last layer zeroed", _expert(3), says("drift")),
+    Plant("expert-zeroed-first", "the busiest of 8 experts of the first layer zeroed", _expert(0), says(*QUALITY)),
+    Plant(
+        "expert-zeroed-last", "the busiest of 8 experts of the last layer zeroed", _expert(3), says(*QUALITY, "drift")
+    ),
     Plant("router-permuted", "the router's rows of one layer moved on by one", _router, says(*QUALITY, "drift")),
 )

@@ -2,12 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 
-from harness.engine.arrays import load_arrays
+from harness.engine.arrays import load_arrays, to_ints
+from harness.engine.models import load_fast
 from harness.errors import InvalidInput
 
 Tensors = dict[str, mx.array]
@@ -30,6 +34,36 @@ def zero_expert(folder: Path, layer: int, expert: int) -> None:
             tensors[name] = mx.where(keep, rows, mx.zeros_like(rows))
 
     _edit(folder, change)
+
+
+def busiest_expert(folder: Path, layer: int, texts: Sequence[str]) -> int:
+    """The expert that a layer's router sends most tokens of some texts to; one that gets none can be lost unseen."""
+    model, tokenizer = load_fast(folder)
+    block: Any = cast("Any", model).model.layers[layer].mlp
+    block.gate = _Listening(block.gate)
+    chosen: Counter[int] = Counter()
+    for text in texts:
+        model(mx.array([tokenizer.encode(text)]))
+        best = mx.argsort(-block.gate.heard, axis=-1)[..., : block.top_k]
+        chosen.update(to_ints(best.flatten()))
+    return chosen.most_common(1)[0][0]
+
+
+class _Listening(nn.Module):
+    """A router that keeps what it said last."""
+
+    def __init__(self, router: nn.Module) -> None:
+        super().__init__()
+        self._router = router
+
+    def __call__(self, x: mx.array) -> mx.array:
+        self._heard = self._router(x)
+        return self._heard
+
+    @property
+    def heard(self) -> mx.array:
+        """The logits (B, L, experts) of the last call."""
+        return self._heard
 
 
 def permute_router(folder: Path, layer: int) -> None:

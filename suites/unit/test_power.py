@@ -183,6 +183,33 @@ def test_weight_plants_change_the_tensors_they_name_and_no_others(tmp_path: Path
         zero_expert(tmp_path / "expert", 0, 9)
 
 
+def test_the_busiest_expert_is_the_one_that_most_tokens_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted over all texts among the experts that are really taken, the first two of each token."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from harness.engine import plants
+
+    class Router(nn.Module):
+        def __call__(self, x: mx.array) -> mx.array:
+            return x
+
+    logits = {"one": [[5.0, 4.0, 0.0], [5.0, 4.0, 0.0]], "two": [[0.0, 4.0, 5.0], [0.0, 4.0, 5.0], [0.0, 4.0, 5.0]]}
+    block = SimpleNamespace(gate=Router(), top_k=2)
+
+    class Model:
+        model = SimpleNamespace(layers=[None, SimpleNamespace(mlp=block)])
+
+        def __call__(self, tokens: mx.array) -> None:
+            block.gate(tokens)
+
+    tokenizer = SimpleNamespace(encode=lambda text: logits[text])
+    monkeypatch.setattr(plants, "load_fast", lambda _: (Model(), tokenizer))
+    assert plants.busiest_expert(Path(), 1, ["one", "two"]) == 1
+    block.gate, block.top_k = Router(), 1
+    assert plants.busiest_expert(Path(), 1, ["one", "two"]) == 2
+
+
 def test_a_scaled_adapter_differs_in_its_scale_alone(tmp_path: Path) -> None:
     """The original stays as it is."""
     from harness.engine.plants import scale_adapter
