@@ -17,7 +17,7 @@ def _swapped_ids(site: Site) -> None:
     path = site.model / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     known = tokenizer["model"]["vocab"]
-    known["Ġclass"], known["Ġdef"] = known["Ġdef"], known["Ġclass"]
+    known["Ġin"], known["Ġof"] = known["Ġof"], known["Ġin"]  # in every sixth question: what nobody reads is no loss
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
