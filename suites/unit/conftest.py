@@ -21,6 +21,18 @@ def _no_worker() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A command that a test runs without ``--reports`` does not empty the checkout's ``reports/latest/``."""
+    from harness import cli
+
+    folder = tmp_path_factory.mktemp("reports")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("REPORTS", "BFCL_REPORTS", "POWER_REPORTS"):
+            patch.setattr(cli, name, folder / name.lower())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _fast_blas() -> None:
     """The BLAS of the product, loaded before any test imports MLX, whichever test comes first.
 
