@@ -139,6 +139,7 @@ def commit() -> tuple[str | None, bool | None]:
     return head.stdout.strip(), bool(status.stdout.strip())
 
 
+@functools.cache  # asked for every key; reading a distribution takes milliseconds
 def _version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
