@@ -25,8 +25,13 @@ def named(prompt: Key) -> str:
 
 
 def same_prompt(a: Reply, b: Reply) -> bool:
-    """Whether two replies are to the same conversation with the same label."""
-    return (a.query, a.label, a.prompt_tokens) == (b.query, b.label, b.prompt_tokens)
+    """Whether two replies are to the same conversation, token by token, with the same label.
+
+    Of runs from before prompts were hashed the length must do.
+    """
+    hashed = a.prompt_hash and b.prompt_hash
+    same = (a.query, a.label, a.prompt_tokens) == (b.query, b.label, b.prompt_tokens)
+    return same and (not hashed or a.prompt_hash == b.prompt_hash)
 
 
 def absences(run: RunRecord, baseline: RunRecord) -> list[Finding]:
@@ -91,7 +96,9 @@ def _difference(before: Reply, after: Reply) -> str:
         return f"was {before.query[:60]!r}, is {after.query[:60]!r}"
     if before.label != after.label:
         return f"label was {before.label}, is {after.label}"
-    return f"the prompt had {before.prompt_tokens} tokens, has {after.prompt_tokens}"
+    if before.prompt_tokens != after.prompt_tokens:
+        return f"the prompt had {before.prompt_tokens} tokens, has {after.prompt_tokens}"
+    return f"other tokens in a prompt of {after.prompt_tokens}: system prompt, chat template or tokenizer changed"
 
 
 def _metrics(before: VariantRecord, after: VariantRecord) -> Iterator[Finding]:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, Located
+from harness.external import outside_names
+from harness.profile import ROOT, FilesCorpus, Located, Profile
 
 Say = Callable[[str], None]
 _JUDGED = (0, 1, 3)  # exit codes of a run that was judged, whatever was found
@@ -26,9 +27,11 @@ class Tree(NamedTuple):
     commit: str
 
     def profile(self, located: Located) -> str:
-        """The profile there: the same file of the repository, or the very same one from outside."""
+        """The profile there: that commit's own, or the very same file where it has none."""
         path = located.path.resolve()
-        return str(self.folder / path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+        if path.is_relative_to(ROOT) and (there := self.folder / path.relative_to(ROOT)).is_file():
+            return str(there)
+        return str(path)
 
 
 def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
@@ -49,7 +52,29 @@ def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
             _git("worktree", "prune")
             _git("worktree", "add", "--force", "--detach", str(folder), commit)
         tree = Tree(folder, sys.executable, commit)
+        _lend(tree, located)
         return tree if _pins(folder) == _pins(ROOT) else tree._replace(python=_environment(tree, located, say))
+
+
+def _lend(tree: Tree, located: Located) -> None:
+    """Let a worktree find what the profile names in this checkout and git does not hold: links where it would be."""
+    for name in [*outside_names(located.profile), *_files(located.profile)]:
+        here = located.resolve(name)
+        if not (here.exists() and here.is_relative_to(ROOT)):
+            continue
+        there = tree.folder / here.relative_to(ROOT)
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.unlink(missing_ok=True)  # a link whose folder has moved
+            there.symlink_to(here, target_is_directory=here.is_dir())
+
+
+def _files(profile: Profile) -> list[str]:
+    """The data files that a profile names."""
+    corpus, queries = profile.corpus, profile.queries
+    names = [profile.prompting.tools, queries.canonical, queries.probes]
+    names += [corpus.test, corpus.train, corpus.valid] if isinstance(corpus, FilesCorpus) else []
+    return [name for name in names if name]
 
 
 def _is_whole(folder: Path, commit: str) -> bool:

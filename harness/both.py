@@ -22,11 +22,14 @@ class Both(Frozen):
         """Whether a loss of quality can fail the gate: a production variant's can."""
         return "production" in (self.before.role, self.after.role)
 
+    def pairs(self) -> list[tuple[Reply, Reply]]:
+        """The replies of both to every case, whatever its prompt now is."""
+        theirs = {key(reply): reply for reply in self.before.replies}
+        return [(theirs[key(reply)], reply) for reply in self.after.replies if key(reply) in theirs]
+
     def same_prompts(self) -> list[tuple[Reply, Reply]]:
         """The replies of both to every prompt that is still the same."""
-        theirs = {key(reply): reply for reply in self.before.replies}
-        pairs = [(theirs[key(reply)], reply) for reply in self.after.replies if key(reply) in theirs]
-        return [pair for pair in pairs if same_prompt(*pair)]
+        return [pair for pair in self.pairs() if same_prompt(*pair)]
 
 
 def finding(check: str, both: Both, outcome: Outcome, detail: str, blocks: bool | None = None) -> Finding:

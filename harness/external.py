@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, Located, ModelBase
+from harness.profile import ROOT, Located, ModelBase, Profile
 from harness.store import file_sha256
 
 _HASHES = ROOT / "build" / "file-hashes.json"
@@ -46,13 +46,18 @@ def external_folder(located: Located, name: str) -> External:
     return External(name, f"hub-{hashlib.sha256(named.encode()).hexdigest()[:12]}", lambda: _download(name, commit))
 
 
-def not_fetched(located: Located) -> list[str]:
-    """What a profile names of a hub and this machine has not."""
-    profile = located.profile
+def outside_names(profile: Profile) -> list[str]:
+    """The folders and hub ids that a profile names, each once."""
     names = [model.path for model in profile.models]
     names += [profile.base.model] if isinstance(profile.base, ModelBase) else []
     names += [profile.adapter.path] if profile.adapter else []
-    outside = [n for n in dict.fromkeys(names) if _HUB_ID.fullmatch(n) and not located.resolve(n).is_dir()]
+    return list(dict.fromkeys(names))
+
+
+def not_fetched(located: Located) -> list[str]:
+    """What a profile names of a hub and this machine has not."""
+    names = outside_names(located.profile)
+    outside = [n for n in names if _HUB_ID.fullmatch(n) and not located.resolve(n).is_dir()]
     return [name for name in outside if _cached_commit(name) is None]
 
 

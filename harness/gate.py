@@ -43,10 +43,11 @@ def compare_with_baseline(
         found += [_size(one, profile), _memory(one, profile) if same_lane else _elsewhere(one, "memory")]
     base = next((one for one in both if one.name == "base"), None)
     blocked = {one.variant: one for one in timed.blocked} if timed else {}
-    undecided = timed.undecided if timed else {}
+    undecided, replaced = (timed.undecided, timed.replaced) if timed else ({}, {})
     for one in both:
         if one.name in blocked:
-            found.append(_free(latency_finding(blocked[one.name], one.blocks), profile))
+            judged = latency_finding(blocked[one.name], one.blocks, replaced.get(one.name, ""))
+            found.append(_free(judged, profile))
         elif one.name in undecided:
             found.append(_free(finding("latency", one, "inconclusive", f"not timed: {undecided[one.name]}"), profile))
         else:
@@ -139,9 +140,7 @@ def _accuracy(both: Both, family: dict[str, float], profile: Profile) -> Finding
 
 def flips(both: Both) -> Iterator[Flip]:
     """Every prompt that only one of the two runs replied to as its label says, lost ones first."""
-    theirs = {key(reply): reply for reply in both.before.replies}
-    pairs = [(theirs[key(reply)], reply) for reply in both.after.replies if key(reply) in theirs]
-    changed = [(old, new) for old, new in pairs if old.correct != new.correct and same_prompt(old, new)]
+    changed = [(old, new) for old, new in both.same_prompts() if old.correct != new.correct]
     for old, new in sorted(changed, key=lambda pair: pair[1].correct):
         yield flip(old, new)
 
@@ -160,7 +159,7 @@ def _canonical(both: Both) -> Finding:
 
 def _decoding(both: Both) -> list[Finding]:
     """The same tokens must be the same text: a tokenizer that was altered reads them as something else."""
-    same = [(old, new) for old, new in both.same_prompts() if old.tokens and old.tokens == new.tokens]
+    same = [(old, new) for old, new in both.pairs() if old.tokens and old.tokens == new.tokens]
     if not same:
         return []
     other = [(old, new) for old, new in same if old.text != new.text]

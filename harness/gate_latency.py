@@ -36,12 +36,15 @@ def time_against(flow: Flow, run: RunRecord, baseline: RunRecord, ref: str | Non
     before, after = ({variant.name: variant for variant in one.variants} for one in (baseline, run))
     pairs: dict[str, Pair] = {}
     undecided: dict[str, str] = {}
+    replaced: dict[str, str] = {}
     for name in asked:
         if reason := _cannot(works[name], before[name], after[name]):
             undecided[name] = reason
-        else:
-            pairs[name] = {"baseline": _there(works[name], tree), "change": _here(flow, name)}
-    return Timed(tuple(looks(pairs, flow.profile.gate.latency, say)), {}, undecided=undecided)
+            continue
+        pairs[name] = {"baseline": _there(works[name], tree), "change": _here(flow, name)}
+        if works[name]["artefact"] != before[name].artefact:
+            replaced[name] = before[name].artefact
+    return Timed(tuple(looks(pairs, flow.profile.gate.latency, say)), {}, undecided=undecided, replaced=replaced)
 
 
 def _asked(flow: Flow, run: RunRecord, baseline: RunRecord) -> list[str]:
@@ -53,8 +56,12 @@ def _asked(flow: Flow, run: RunRecord, baseline: RunRecord) -> list[str]:
 
 
 def _cannot(work: Mapping[str, Any], before: VariantRecord, after: VariantRecord) -> str:
-    """Why two variants cannot be timed side by side; empty where they can."""
-    if work["artefact"] != before.artefact:
+    """Why two variants cannot be timed side by side; empty where they can.
+
+    Where a folder that was made elsewhere has been replaced, both sides run today's weights: the code and the
+    environment are still compared.
+    """
+    if work["artefact"] not in (before.artefact, after.artefact):
         return f"the baseline's weights are not here: {before.artefact} wanted, found {work['artefact']}"
     needed = sum(one.memory.process_peak_bytes if one.memory else one.size_bytes or 0 for one in (before, after))
     if needed > (free := psutil.virtual_memory().available):

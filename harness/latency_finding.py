@@ -7,6 +7,10 @@ from typing import NamedTuple
 from harness.block_record import BlockedLatency, QuantityVerdict
 from harness.finding import Finding, Outcome
 
+_REPLACED = (
+    "the baseline's weights ({key}) are not here, both sides ran today's: "
+    "this judges the code and the environment, not what the new weights cost; "
+)
 _WORST_FIRST: tuple[Outcome, ...] = ("regressed", "inconclusive", "fine")
 
 
@@ -14,16 +18,18 @@ class Timed(NamedTuple):
     """What was timed, and why the other variants were not, by name; ``failed`` says what must be mended first.
 
     ``why`` is for those that have no latency verdict, ``undecided`` for those that should have one and could not.
+    ``replaced`` are those whose baseline weights are gone, by their keys: both sides ran today's.
     """
 
     blocked: tuple[BlockedLatency, ...]
     why: dict[str, str]
     failed: str = ""
     undecided: Mapping[str, str] = MappingProxyType({})
+    replaced: Mapping[str, str] = MappingProxyType({})
 
 
-def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:
-    """What the blocks of one variant say."""
+def latency_finding(blocked: BlockedLatency, blocks: bool, replaced: str = "") -> Finding:
+    """What the blocks of one variant say; ``replaced`` is the key of baseline weights that are gone, if they are."""
     slower = any(quantity.outcome == "regressed" for quantity in blocked.quantities)
     if blocked.why and (blocked.ended or not blocked.blocks):
         return Finding(check="latency", subject=blocked.variant, outcome="missing", detail=blocked.why, blocks=blocks)
@@ -39,7 +45,8 @@ def latency_finding(blocked: BlockedLatency, blocks: bool) -> Finding:
         check="latency",
         subject=blocked.variant,
         outcome=outcome,
-        detail=f"seconds over the baseline's, at most x {blocked.limit:g} allowed: {'; '.join(map(_told, told))}"
+        detail=(_REPLACED.format(key=replaced) if replaced else "")
+        + f"seconds over the baseline's, at most x {blocked.limit:g} allowed: {'; '.join(map(_told, told))}"
         + (f"; {dropped} of {len(blocked.blocks)} blocks dropped, the machine was disturbed" if dropped else ""),
         blocks=blocks,
         baseline=worst.baseline_s,

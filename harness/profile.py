@@ -79,7 +79,10 @@ class PocketBase(Frozen):
 
 
 class ModelBase(Frozen):
-    """A local model folder, relative to the profile, or a hub id."""
+    """A local model folder, relative to the profile, or a hub id.
+
+    ``parameters`` is how many weights it has, for what ``--plan`` estimates of memory and disk.
+    """
 
     kind: Literal["model"]
     model: str
@@ -110,7 +113,11 @@ class MinedCorpus(Frozen):
 
 
 class FilesCorpus(Frozen):
-    """The user's own mlx-lm chat JSONL files, relative to the profile."""
+    """The user's own mlx-lm chat JSONL files, relative to the profile.
+
+    ``test`` is held out from training and judged; ``train`` and ``valid`` are needed with ``[training]``.
+    ``row_tokens`` is what ``data --check`` and the data card hold rows to; training takes every row whole.
+    """
 
     kind: Literal["files"]
     test: str
@@ -125,7 +132,9 @@ Corpus = Annotated[MinedCorpus | FilesCorpus, Field(discriminator="kind")]
 class Prompting(Frozen):
     """How a conversation is put to the model and where its reply must end.
 
-    ``system`` may hold ``{tools}``: the tool schemas as text, left out where the chat template tells of them itself.
+    ``format`` is how a call is written. ``system`` may hold ``{tools}``: the tool schemas as text, left out where the
+    chat template tells of them itself. ``tools`` is a file of function schemas, OpenAI style. A reply ends at one of
+    ``stop_sequences``, within ``max_tokens``.
     """
 
     format: Format
@@ -139,7 +148,8 @@ class Training(Frozen):
     """LoRA fine-tuning; names and meaning as in mlx-lm.
 
     ``schedule`` is what becomes of the learning rate: it stays, or rises for a twelfth of the iterations and
-    falls along a cosine to a twentieth.
+    falls along a cosine to a twentieth. ``layers`` counts from the last one back. ``peak_ceiling_gb`` (1e9 bytes) is
+    what the probe's peak memory may be.
     """
 
     iterations: PositiveInt
@@ -174,6 +184,7 @@ class Fuse(Frozen):
 
     Recipe ``mlx-lm`` gives the tensors of ``mlx_lm.fuse --dequantize`` and ``mlx_lm.convert -q``;
     ``preserve`` leaves the modules that the adapter does not touch as a quantised base has them.
+    ``keep_float`` keeps the fused model before it is quantised, too, as variant ``fused-float``.
     """
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
@@ -208,7 +219,8 @@ class Queries(Frozen):
     """The hand-written queries, JSONL below ``data/cases/`` or beside the profile; no ``probes``, no hard probes.
 
     ``probe_tokens`` is how far replies to probes are read where that is less than ``prompting.max_tokens``: one that
-    opens a call by then counts as a call. It saves slow machines most of the time that probes take.
+    opens a call by then counts as a call. It saves slow machines most of the time that probes take. ``second_turns``
+    is how many held-out tool queries are asked on, with the tool's result, at most.
     """
 
     canonical: str = "canonical.jsonl"

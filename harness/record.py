@@ -40,7 +40,8 @@ class Reply(Frozen):
     """One reply of one variant to one case.
 
     ``group`` is the topic or symbol that the case is about, ``phrasing`` the template it was made from, ``category``
-    what makes a probe hard, and ``unseen`` says that no training query was phrased like it.
+    what makes a probe hard, and ``unseen`` says that no training query was phrased like it. ``prompt_hash`` is that of
+    the prompt's token ids, empty in runs of before it was kept.
     """
 
     case: str
@@ -60,6 +61,7 @@ class Reply(Frozen):
     phrasing: str = ""
     category: str = ""
     unseen: bool = False
+    prompt_hash: str = ""
 
     @property
     def correct(self) -> bool:

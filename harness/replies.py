@@ -1,5 +1,6 @@
 """From a model's text to a judged reply; and the two synthetic controls that must fail."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from harness.cases import Case
@@ -12,13 +13,20 @@ SYNTHETIC_CONTROLS = ("always-call", "always-direct")
 
 
 def read_reply(
-    case: Case, text: str, tokens: Sequence[int], finish: Finish, prompt_tokens: int, prompting: Prompting, tools: Tools
+    case: Case,
+    text: str,
+    tokens: Sequence[int],
+    finish: Finish,
+    prompt: Sequence[int],
+    prompting: Prompting,
+    tools: Tools,
 ) -> Reply:
     """A reply as it is recorded: raw text, parsed calls, the failure by name, and what it decided.
 
-    Calls are checked against the case's own tools where it has any, else against ``tools``. Text from a stop
-    sequence on that came as ordinary tokens is cut off and kept in ``after_stop``. Where the case itself limits the
-    reply, one that was cut there and opens a call has decided to call.
+    ``prompt`` is the token ids it was given, of which length and hash are kept. Calls are checked against the case's
+    own tools where it has any, else against ``tools``. Text from a stop sequence on that came as ordinary tokens is cut
+    off and kept in ``after_stop``. Where the case itself limits the reply, one that was cut there and opens a call has
+    decided to call.
     """
     spilled = ""
     for stop in prompting.stop_sequences:
@@ -44,7 +52,8 @@ def read_reply(
         turn=case.turn,
         label=case.label,
         query=case.query,
-        prompt_tokens=prompt_tokens,
+        prompt_tokens=len(prompt),
+        prompt_hash=_hash(prompt),
         text=text,
         tokens=tuple(tokens),
         finish=finish,
@@ -59,6 +68,11 @@ def read_reply(
     )
 
 
+def _hash(prompt: Sequence[int]) -> str:
+    """The first 16 hex digits of the SHA-256 of token ids in decimal; empty where there are none."""
+    return hashlib.sha256(" ".join(map(str, prompt)).encode()).hexdigest()[:16] if prompt else ""
+
+
 def synthetic_replies(control: str, cases: Iterable[Case], prompting: Prompting, tools: Tools) -> list[Reply]:
     """What ``always-call`` or ``always-direct`` would reply, read by the same code as a model's text."""
     if control not in SYNTHETIC_CONTROLS:
@@ -67,7 +81,7 @@ def synthetic_replies(control: str, cases: Iterable[Case], prompting: Prompting,
     for case in cases:
         known = list(case.tools) if case.tools else tools
         text = _any_call(known, prompting) if control == "always-call" else "It depends on the project."
-        replies.append(read_reply(case, text, (), "stop", 0, prompting, tools))
+        replies.append(read_reply(case, text, (), "stop", (), prompting, tools))
     return replies
 
 

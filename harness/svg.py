@@ -9,11 +9,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
+# In points. Room is left for what stands around the axes: matplotlib's own layouts draw every chart twice to find it.
+_WIDE, _HIGH = 317, 252
+_LEFT, _RIGHT, _TOP, _TICKS = 54, 10, 8, 38
+_LEGEND_SIZE, _LEGEND_COLUMNS, _LEGEND_FRAME = 9, 2, 8
 _INK = "#010203"  # stands for currentColor, a name that matplotlib does not know
 _STYLE: "dict[RcKeyType, str | int | bool]" = {
     "svg.fonttype": "none",
@@ -47,11 +52,18 @@ def inline_axes(title: str) -> Generator[tuple[Any, list[str]]]:
     slug = re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
     svg: list[str] = []
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": slug}):
-        figure = Figure(figsize=(4.4, 3.5), layout="constrained")
+        figure = Figure(figsize=(_WIDE / 72, _HIGH / 72))
         axes = figure.subplots()
         yield axes, svg
         handles, names = axes.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        bottom = _TICKS
+        if handles:
+            rows = ceil(len(handles) / _LEGEND_COLUMNS)
+            bottom += _LEGEND_FRAME + 1.5 * _LEGEND_SIZE * rows
+            look = {"ncols": _LEGEND_COLUMNS, "frameon": False, "fontsize": _LEGEND_SIZE, "borderaxespad": 0}
+            figure.legend(handles, names, loc="lower center", **look)
+        sides = {"left": _LEFT / _WIDE, "right": 1 - _RIGHT / _WIDE}
+        figure.subplots_adjust(**sides, bottom=bottom / _HIGH, top=1 - _TOP / _HIGH)
         text = StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg.append(_inline(text.getvalue(), slug, title))

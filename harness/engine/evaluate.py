@@ -35,7 +35,7 @@ def evaluate(
         answers = greedy(model, tokenizer, prompts, stops, limits, progress=lambda n: bar.advance(task, n))
     for case, prompt, answer in zip(cases, prompts, answers, strict=True):
         text = tokenizer.decode(list(answer.tokens))
-        replies.append(read_reply(case, text, answer.tokens, answer.finish, len(prompt), prompting, tools))
+        replies.append(read_reply(case, text, answer.tokens, answer.finish, prompt, prompting, tools))
     stored = {**weights, "replies": [reply.model_dump(mode="json") for reply in replies]}
     (out / "replies.json").write_text(json.dumps(stored, ensure_ascii=False, indent=1), encoding="utf-8")
 

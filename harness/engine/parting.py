@@ -42,5 +42,5 @@ def parting(
 
 def _decision(asked: Asked, tokenizer: TokenizerWrapper, one: Generated) -> Decision:
     text = tokenizer.decode(list(one.tokens))
-    reply = read_reply(asked.case, text, one.tokens, one.finish, len(asked.prompt), asked.prompting, list(asked.tools))
+    reply = read_reply(asked.case, text, one.tokens, one.finish, asked.prompt, asked.prompting, list(asked.tools))
     return reply.decision

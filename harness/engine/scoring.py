@@ -188,7 +188,7 @@ def _replies(reader: Reader, batch: list[Scored], opened: list[np.ndarray], work
         assert answer is not None
         text = reader.tokenizer.decode(list(answer.tokens))
         cut = one.case.model_copy(update={"max_tokens": read_to})
-        found.append(read_reply(cut, text, answer.tokens, answer.finish, len(one.prompt), work.prompting, work.tools))
+        found.append(read_reply(cut, text, answer.tokens, answer.finish, one.prompt, work.prompting, work.tools))
     return found
 
 

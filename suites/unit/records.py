@@ -67,6 +67,7 @@ def reply(case: str = "view-functions", label: str = "tool", *, right: bool = Tr
         "label": label,
         "query": f"Query of {case}",
         "prompt_tokens": 42,
+        "prompt_hash": "0123456789abcdef",
         "text": _TEXTS[decision],
         "tokens": (1, 2, 3),
         "finish": "stop",

@@ -8,12 +8,13 @@ import pytest
 
 from harness import against, gate_latency, profile
 from harness.against import Tree, run_there, tree_at, works_there
+from harness.blocks_run import Measurable
 from harness.errors import InvalidInput
 from harness.finding import gate_report
 from harness.flow import Flow
 from harness.gate import compare_with_baseline
 from harness.gate_latency import time_against
-from harness.profile import Located
+from harness.profile import FilesCorpus, Located, ReadyModel
 from harness.store import Store
 from suites.unit import gates
 
@@ -89,6 +90,30 @@ def test_another_commit_is_checked_out_once(repository: Path) -> None:
     assert len(said) == 1
 
 
+def test_what_git_does_not_hold_is_used_from_here(repository: Path) -> None:
+    """An uncommitted profile as it is, and models that lie in the checkout and are ignored, through a link."""
+    (repository / ".gitignore").write_text("build/\nmodels/\n")
+    git(repository, "commit", "-qam", "third")
+    own = repository / "models" / "mine"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    (repository / "models" / "held-out.jsonl").write_text("a row")
+    uncommitted = Located(path=repository / "new.toml", profile=POCKET.profile)
+    model = ReadyModel(name="mine", path="models/mine", role="production")
+    committed = located(repository)
+    rows = FilesCorpus(kind="files", test="models/held-out.jsonl")
+    changed = POCKET.profile.model_copy(update={"models": (model,), "corpus": rows})
+    committed = committed.model_copy(update={"profile": changed})
+    for _ in range(2):  # what is lent does not make the worktree a damaged one
+        said: list[str] = []
+        tree = tree_at("old", committed, repository / "build", said.append)
+    assert said == []
+    assert (tree.folder / "models" / "mine" / "config.json").read_text() == "{}"
+    assert (tree.folder / "models" / "held-out.jsonl").read_text() == "a row"
+    assert tree.profile(committed) == str(tree.folder / "mine.toml")
+    assert tree.profile(uncommitted) == str(repository / "new.toml")
+
+
 def test_other_pins_have_an_environment_of_their_own(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared by that commit's own noxfile; one that cannot be is invalid."""
     (repository / "constraints.txt").write_text("one==2\n")
@@ -140,6 +165,24 @@ def test_a_run_there_that_was_refused_is_none(repository: Path) -> None:
 def flow(tmp_path: Path) -> Flow:
     """Pocket with an empty store."""
     return Flow(POCKET, Store(tmp_path))
+
+
+def test_replaced_weights_are_timed_on_both_sides(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that holds today's at both commits: code and environment are compared, and the finding says so."""
+    run = gates.whole_run()
+    changed = [v.model_copy(update={"artefact": "new"}) if v.name == "fused-5bit" else v for v in run.variants]
+    after = run.model_copy(update={"variants": tuple(changed)})
+    work = {"artefact": "new", "queries": ["a"], "json": "{}"}
+    monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
+    monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": work})
+    monkeypatch.setattr(gate_latency, "_here", lambda *_: Measurable(work="{}", queries=("a",)))
+    monkeypatch.setattr(gate_latency, "looks", lambda pairs, *_: [gates.timed(name) for name in pairs])
+    found = time_against(flow, after, run, None, print)
+    assert (dict(found.replaced), dict(found.undecided)) == ({"fused-5bit": "key-fused-5bit"}, {})
+    findings = compare_with_baseline(after, run, gates.PROFILE, found)
+    (timing,) = [one for one in findings if (one.check, one.subject) == ("latency", "fused-5bit")]
+    assert timing.outcome == "regressed"
+    assert timing.detail.startswith("the baseline's weights (key-fused-5bit) are not here, both sides ran today's")
 
 
 def test_a_baseline_of_another_lane_or_without_commit_is_not_timed(flow: Flow) -> None:

@@ -29,6 +29,7 @@ ORDER = [
     "harness.engine",
     "harness.explain",
     "harness.profile",
+    "harness.profile_keys",
     "harness.schemas",
     "harness.parsing",
     "harness.fusing",

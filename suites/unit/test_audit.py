@@ -61,7 +61,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> AuditWork:
         adapter=None,
         cases=CASES,
         judged=tuple(
-            read_reply(case, read.decode(list(one.tokens)), one.tokens, one.finish, len(prompt), PROMPTING, [])
+            read_reply(case, read.decode(list(one.tokens)), one.tokens, one.finish, prompt, PROMPTING, [])
             for case, prompt, one in zip(CASES, prompts, written, strict=True)
         ),
         timed=frozenset(NAMES[:2]),

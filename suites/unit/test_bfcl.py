@@ -202,28 +202,29 @@ def test_the_right_call_matches(arguments: dict) -> None:
     assert (found.decision, found.correct, found.matched, found.miss) == ("call", True, True, None)
 
 
-@pytest.mark.parametrize(
-    ("text", "finish", "correct", "reason"),
-    [
-        ("It is 25.", "stop", False, "no call"),
-        ("  ", "stop", False, "empty reply"),
-        (fenced(base=10, height=5).replace("```json", "```"), "stop", False, "wrong wrapper"),
-        ("```json\n{name}\n```", "stop", False, "bad JSON"),
-        ("```json\n{", "length", False, "truncated"),
-        (fenced("area", base=10, height=5), "stop", True, "unknown function: 'area'; known: geometry.area"),
-        (fenced(base=10), "stop", True, "missing argument: height"),
-        (fenced(base=10, height=5, depth=1), "stop", True, "unknown argument: depth"),
-        (fenced(base=11, height=5), "stop", True, "value: base: 11, accepted: [10]"),
-        (fenced(base=10.0, height=5), "stop", True, "value: base: 10.0, accepted: [10]"),
-        (fenced(base="10", height=5), "stop", True, 'value: base: "10", accepted: [10]'),
-        (fenced(base=10, height=5) * 2, "stop", True, "several calls: 2, where one is right"),
-    ],
-)
-def test_each_miss_is_named(text: str, finish: Finish, correct: bool, reason: str) -> None:
+MISSES: list[tuple[str, Finish, bool, str]] = [
+    ("It is 25.", "stop", False, "no call"),
+    ("  ", "stop", False, "empty reply"),
+    (fenced(base=10, height=5).replace("```json", "```"), "stop", False, "wrong wrapper"),
+    ("```json\n{name}\n```", "stop", False, "bad JSON"),
+    ("```json\n{", "length", False, "truncated"),
+    (fenced("area", base=10, height=5), "stop", True, "unknown function: 'area'; known: geometry.area"),
+    (fenced(base=10), "stop", True, "missing argument: height"),
+    (fenced(base=10, height=5, depth=1), "stop", True, "unknown argument: depth"),
+    (fenced(base=11, height=5), "stop", True, "value: base: 11, accepted: [10]"),
+    (fenced(base=10.0, height=5), "stop", True, "value: base: 10.0, accepted: [10]"),
+    (fenced(base="10", height=5), "stop", True, 'value: base: "10", accepted: [10]'),
+    (fenced(base=10, height=5) * 2, "stop", True, "several calls: 2, where one is right"),
+]
+
+
+def test_each_miss_is_named(subtests: pytest.Subtests) -> None:
     """A call that could be read is a decision to call, whatever is wrong with it."""
-    found = judged(text, finish)
-    assert (found.correct, found.matched) == (correct, False)
-    assert str(found.miss).startswith(reason)
+    for text, finish, correct, reason in MISSES:
+        with subtests.test(text=text, finish=finish, correct=correct, reason=reason):
+            found = judged(text, finish)
+            assert (found.correct, found.matched) == (correct, False)
+            assert str(found.miss).startswith(reason)
 
 
 def test_an_argument_that_only_the_answers_need_is_needed() -> None:
@@ -255,46 +256,47 @@ def test_what_follows_a_stop_sequence_is_not_judged() -> None:
     assert judged("It is 25.<|im_end|>" + fenced(base=10, height=5), irrelevant=True).correct
 
 
-@pytest.mark.parametrize(
-    ("value", "accepted", "schema", "expected"),
-    [
-        ("New York, NY", ["new york ny"], {"type": "string"}, True),
-        ("it's", ['IT"S'], {"type": "string"}, True),
-        ("paris!", ["paris"], {"type": "string"}, False),
-        (5, ["5"], {"type": "string"}, False),
-        ("", ["metric", ""], {"type": "string"}, True),
-        ("", [5, ""], {"type": "integer"}, False),
-        (True, ["", True], {"type": "string"}, True),
-        (1, [True], {"type": "boolean"}, False),
-        (True, [1], {"type": "integer"}, False),
-        (3, [2, 3], {"type": "integer"}, True),
-        (3.0, [3], {"type": "integer"}, False),
-        (3, [3.0], {"type": "number"}, True),
-        (3.0, [3], {"type": "number"}, True),
-        (float("nan"), [3.0], {"type": "number"}, False),
-        (None, ["x", ""], {"type": "string"}, False),
-        ([1, 2], [[1.0, 2.0]], {"type": "array", "items": {"type": "number"}}, True),
-        ([2, 1], [[1, 2]], {"type": "array", "items": {"type": "integer"}}, False),
-        ([1], [[1, 2]], {"type": "array"}, False),
-        ("1", [["1"]], {"type": "array"}, False),
-        ([], ["", []], {"type": "array"}, True),
-        (["A B", "c"], [["a", "b"], ["ab", "C"]], {"type": "array", "items": {"type": "string"}}, True),
-        ([[10, 20], [30, 40]], [[[10, 20], [30, 40]]], {"type": "array"}, True),
-        ("my_data", ["mydata"], {}, True),
-        ({"w": 20}, [{"w": [20, 21]}], {"type": "object", "properties": {"w": {"type": "integer"}}}, True),
-        ({"w": 20}, [{"w": [20], "h": [12]}], {"type": "object"}, False),
-        ({"w": 20}, [{"w": [20], "h": [12, ""]}], {"type": "object"}, True),
-        ({"w": 20, "x": 1}, [{"w": [20]}], {"type": "object"}, False),
-        ({"sam": ["2", "3"]}, [{"sam": [["2", "3"]]}], {"type": "object"}, True),
-        ([{"f": "AGE"}], [[{"f": ["age"]}]], {"type": "array", "items": {"type": "object"}}, True),
-        ([{"f": "age"}, {}], [[{"f": ["age"]}]], {"type": "array", "items": {"type": "object"}}, False),
-        ({"in": {"k": 1}}, [{"in": [{"k": [1, 2]}]}], {"type": "object"}, True),
-        ("x", [{"w": [20]}], {"type": "object"}, False),
-    ],
-)
-def test_values_are_compared_by_their_declared_type(value: Any, accepted: list, schema: dict, expected: bool) -> None:
+COMPARED: list[tuple[Any, ...]] = [
+    ("New York, NY", ["new york ny"], {"type": "string"}, True),
+    ("it's", ['IT"S'], {"type": "string"}, True),
+    ("paris!", ["paris"], {"type": "string"}, False),
+    (5, ["5"], {"type": "string"}, False),
+    ("", ["metric", ""], {"type": "string"}, True),
+    ("", [5, ""], {"type": "integer"}, False),
+    (True, ["", True], {"type": "string"}, True),
+    (1, [True], {"type": "boolean"}, False),
+    (True, [1], {"type": "integer"}, False),
+    (3, [2, 3], {"type": "integer"}, True),
+    (3.0, [3], {"type": "integer"}, False),
+    (3, [3.0], {"type": "number"}, True),
+    (3.0, [3], {"type": "number"}, True),
+    (float("nan"), [3.0], {"type": "number"}, False),
+    (None, ["x", ""], {"type": "string"}, False),
+    ([1, 2], [[1.0, 2.0]], {"type": "array", "items": {"type": "number"}}, True),
+    ([2, 1], [[1, 2]], {"type": "array", "items": {"type": "integer"}}, False),
+    ([1], [[1, 2]], {"type": "array"}, False),
+    ("1", [["1"]], {"type": "array"}, False),
+    ([], ["", []], {"type": "array"}, True),
+    (["A B", "c"], [["a", "b"], ["ab", "C"]], {"type": "array", "items": {"type": "string"}}, True),
+    ([[10, 20], [30, 40]], [[[10, 20], [30, 40]]], {"type": "array"}, True),
+    ("my_data", ["mydata"], {}, True),
+    ({"w": 20}, [{"w": [20, 21]}], {"type": "object", "properties": {"w": {"type": "integer"}}}, True),
+    ({"w": 20}, [{"w": [20], "h": [12]}], {"type": "object"}, False),
+    ({"w": 20}, [{"w": [20], "h": [12, ""]}], {"type": "object"}, True),
+    ({"w": 20, "x": 1}, [{"w": [20]}], {"type": "object"}, False),
+    ({"sam": ["2", "3"]}, [{"sam": [["2", "3"]]}], {"type": "object"}, True),
+    ([{"f": "AGE"}], [[{"f": ["age"]}]], {"type": "array", "items": {"type": "object"}}, True),
+    ([{"f": "age"}, {}], [[{"f": ["age"]}]], {"type": "array", "items": {"type": "object"}}, False),
+    ({"in": {"k": 1}}, [{"in": [{"k": [1, 2]}]}], {"type": "object"}, True),
+    ("x", [{"w": [20]}], {"type": "object"}, False),
+]
+
+
+def test_values_are_compared_by_their_declared_type(subtests: pytest.Subtests) -> None:
     """Strings loosely, numbers by kind, lists in order, dictionaries key by key."""
-    assert is_accepted(value, accepted, schema) is expected
+    for value, accepted, schema, expected in COMPARED:
+        with subtests.test(value=value, accepted=accepted, schema=schema, expected=expected):
+            assert is_accepted(value, accepted, schema) is expected
 
 
 def test_strings_are_compared_without_case_blanks_and_some_punctuation() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import json
 import os
 import re
 import shlex
@@ -10,14 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.cli import parser
 from harness.profile import ROOT
+
+if TYPE_CHECKING:
+    from suites.unit.github import GitHub
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 FILES = ("gate.yml", "phase8.yml")
@@ -158,47 +159,13 @@ def test_what_a_job_hands_on_is_what_the_plan_prints() -> None:
     assert set(re.findall(r"needs\.first\.outputs\.(\w+)", text)) <= set(handed_on)
 
 
-class GitHub(BaseHTTPRequestHandler):
-    """As much of GitHub's API as comments take, over real HTTP."""
-
-    comments: list[dict[str, Any]]
-    writable = True
-
-    def do_GET(self) -> None:
-        """One page of comments."""
-        page = int(re.findall(r"[?&]page=(\d+)", self.path)[0])
-        self._answer(200, self.comments[100 * (page - 1) : 100 * page])
-
-    def do_POST(self) -> None:
-        """A new comment."""
-        if not self.writable:
-            self._answer(403, {"message": "Resource not accessible by integration"})
-            return
-        made = {"id": len(self.comments), "user": {"type": "Bot"}, "html_url": "new", "body": self._body()}
-        self.comments.append(made)
-        self._answer(201, made)
-
-    def do_PATCH(self) -> None:
-        """A changed one."""
-        found = next(one for one in self.comments if one["id"] == int(self.path.rpartition("/")[2]))
-        found.update(body=self._body(), html_url="changed")
-        self._answer(200, found)
-
-    def _body(self) -> str:
-        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
-
-    def _answer(self, status: int, value: Any) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(value).encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
-def github() -> Iterator[tuple[type[GitHub], str]]:
+def github() -> "Iterator[tuple[type[GitHub], str]]":
     """A server of its own with 120 comments of people, one of whom quotes ours."""
+    from http.server import HTTPServer  # which collecting the tests need not import
+
+    from suites.unit.github import GitHub
+
     person = {"user": {"type": "User"}, "html_url": "", "body": "<!-- phase8-gate: pocket --> what is this?"}
     handler = type("Handler", (GitHub,), {"comments": [{**person, "id": number} for number in range(120)]})
     server = HTTPServer(("127.0.0.1", 0), handler)
@@ -225,7 +192,7 @@ def comment(tmp_path: Path, address: str, text: str, profile: str = "pocket") ->
     return subprocess.run([*command, *given], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_second_run_updates_the_comment_of_the_first(tmp_path: Path, github: tuple[type[GitHub], str]) -> None:
+def test_a_second_run_updates_the_comment_of_the_first(tmp_path: Path, github: "tuple[type[GitHub], str]") -> None:
     """One comment a profile, found on the second page; a person's that quotes it stays as it is."""
     handler, address = github
     for text, profile in (("# Regressed", "pocket"), ("# Fine", "pocket"), ("# Other", "smollm2")):
@@ -239,7 +206,7 @@ def test_a_second_run_updates_the_comment_of_the_first(tmp_path: Path, github: t
 
 
 def test_a_token_that_may_not_write_leaves_the_text_in_the_summary(
-    tmp_path: Path, github: tuple[type[GitHub], str]
+    tmp_path: Path, github: "tuple[type[GitHub], str]"
 ) -> None:
     """As every pull request from a fork has: no failure, and nothing is lost."""
     handler, address = github

@@ -57,18 +57,20 @@ FALSE = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "call", "output"), TRUE)
-def test_a_true_answer_is_borne_out(answer: str, call: Call, output: str) -> None:
+def test_a_true_answer_is_borne_out(subtests: pytest.Subtests) -> None:
     """Each of its claims, and it has one."""
-    found = claims(answer, call, output)
-    assert found
-    assert all(claim.true for claim in found)
+    for answer, call, output in TRUE:
+        with subtests.test(answer=answer, call=call, output=output):
+            found = claims(answer, call, output)
+            assert found
+            assert all(claim.true for claim in found)
 
 
-@pytest.mark.parametrize(("answer", "call", "output"), FALSE)
-def test_an_untrue_answer_is_not(answer: str, call: Call, output: str) -> None:
+def test_an_untrue_answer_is_not(subtests: pytest.Subtests) -> None:
     """A wrong count, path, line or name is seen."""
-    assert not all(claim.true for claim in claims(answer, call, output))
+    for answer, call, output in FALSE:
+        with subtests.test(answer=answer, call=call, output=output):
+            assert not all(claim.true for claim in claims(answer, call, output))
 
 
 def test_an_answer_without_count_path_or_name_claims_nothing() -> None:

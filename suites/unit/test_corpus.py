@@ -87,12 +87,13 @@ def test_the_tool_share_is_the_same_in_every_split(splits: Splits) -> None:
     assert all(abs(tools[name] - len(getattr(splits, name)) * 0.707) <= 1 for name in NAMES)
 
 
-@pytest.mark.parametrize("examples", range(600, 801, 7))
-def test_the_quotas_add_up(examples: int) -> None:
+def test_the_quotas_add_up(subtests: pytest.Subtests) -> None:
     """For every size that a profile may ask for."""
-    wanted = quotas(examples, 0.7)
-    assert sum(quota.tool for quota in wanted.values()) == round(examples * 0.7)
-    assert sum(quota.tool + quota.direct for quota in wanted.values()) == examples
+    for examples in range(600, 801, 7):
+        with subtests.test(examples=examples):
+            wanted = quotas(examples, 0.7)
+            assert sum(quota.tool for quota in wanted.values()) == round(examples * 0.7)
+            assert sum(quota.tool + quota.direct for quota in wanted.values()) == examples
 
 
 def test_a_topic_is_in_one_split_only(splits: Splits) -> None:

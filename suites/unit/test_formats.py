@@ -47,12 +47,13 @@ def call(**arguments: object) -> Call:
     return Call(name="look", arguments=arguments)
 
 
-@pytest.mark.parametrize("style", FORMATS)
-@pytest.mark.parametrize("value", VALUES)
-def test_a_rendered_call_is_read_back_as_it_was(style: Format, value: str) -> None:
+def test_a_rendered_call_is_read_back_as_it_was(subtests: pytest.Subtests) -> None:
     """White space, quotes, fences and other scripts survive."""
-    given = call(path=value, line=3, deep=True)
-    assert parse_reply(render_call(given, style), style, TOOLS).calls == (given,)
+    for style in FORMATS:
+        for value in VALUES:
+            with subtests.test(value=value, style=style):
+                given = call(path=value, line=3, deep=True)
+                assert parse_reply(render_call(given, style), style, TOOLS).calls == (given,)
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -83,74 +84,73 @@ def test_a_value_that_a_format_cannot_carry_is_refused(style: Format, value: str
         render_call(call(path=value), style)
 
 
-@pytest.mark.parametrize(
-    ("style", "text", "failure"),
-    [
-        ("fenced", "```json\n{name: look}\n```", "bad JSON"),
-        ("fenced", '```json\n{"name": "look"}\n```', "bad JSON"),
-        ("fenced", '```json\n["look"]\n```', "bad JSON"),
-        ("fenced", '```json\n{"name": "look", "arguments": "a.py"}\n```', "bad JSON"),
-        ("fenced", f"```json\n{GOOD}\n", "bad JSON"),
-        ("fenced", "```json\n" + "[" * 100_000 + "\n```", "bad JSON"),
-        ("hermes", "<tool_call>\n{look}\n</tool_call>", "bad JSON"),
-        ("qwen3-coder", f"<tool_call>\n{GOOD}\n</tool_call>", "bad JSON"),
-        ("qwen3-coder", "<tool_call>\n<function=look>\n</tool_call>", "bad JSON"),
-        (
-            "qwen3-coder",
-            "<tool_call><function=look><parameter=path>a</parameter></function><function=b></function></tool_call>",
-            "bad JSON",
-        ),
-        (
-            "qwen3-coder",
-            "<tool_call><function=look><parameter=path>a</parameter>"
-            "<parameter=line>1e999</parameter></function></tool_call>",
-            "bad arguments",
-        ),
-        ("fenced", '```json\n{"name": "look", "name": "look", "arguments": {"path": "a"}}\n```', "bad JSON"),
-        ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "path": "b"}}</tool_call>', "bad JSON"),
-        ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "\\ud800"}}</tool_call>', "bad JSON"),
-        ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "line": NaN}}</tool_call>', "bad JSON"),
-        ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "line": 1e999}}</tool_call>', "bad JSON"),
-        ("hermes", '<tool_call>{"name": ["look"], "arguments": {"path": "a"}}</tool_call>', "bad JSON"),
-        (
-            "qwen3-coder",
-            "<tool_call><function=look><parameter=path>a</parameter><parameter=path>b</parameter></function></tool_call>",
-            "bad JSON",
-        ),
-        (
-            "qwen3-coder",
-            "<tool_call><function=look><parameter=path>a</parameter><parameter=line>1</function></tool_call>",
-            "bad JSON",
-        ),
-        ("qwen3-coder", "<tool_call>Well <function=look></function></tool_call>", "bad JSON"),
-        (
-            "qwen3-coder",
-            "<tool_call><function=look><parameter=path>a</parameter><parameter=line>one</parameter></function></tool_call>",
-            "bad arguments",
-        ),
-        ("fenced", f"```json\n{GOOD}\n```\n<tool_call>{GOOD}</tool_call>", "wrong wrapper"),
-        ("fenced", GOOD, "wrong wrapper"),
-        ("fenced", f"Sure: {GOOD}", "wrong wrapper"),
-        ("fenced", f"[{GOOD}]", "wrong wrapper"),
-        ("fenced", f"```json {GOOD}```", "wrong wrapper"),
-        ("fenced", f"```\n{GOOD}\n```", "wrong wrapper"),
-        ("fenced", '{"arguments": {"path": "a.py"}, "name": "look"}', "wrong wrapper"),
-        ("fenced", f"<tool_call>\n{GOOD}\n</tool_call>", "wrong wrapper"),
-        ("hermes", f"```json\n{GOOD}\n```", "wrong wrapper"),
-        ("qwen3-coder", "<function=look>\n</function>", "wrong wrapper"),
-        ("fenced", '```json\n{"name": "peek", "arguments": {}}\n```', "unknown tool"),
-        ("fenced", '```json\n{"name": "look", "arguments": {}}\n```', "bad arguments"),
-        ("fenced", '```json\n{"name": "look", "arguments": {"path": 1}}\n```', "bad arguments"),
-        ("fenced", '```json\n{"name": "look", "arguments": {"path": "a", "file": "b"}}\n```', "bad arguments"),
-        ("qwen3-coder", "<tool_call>\n<function=look>\n</function>\n</tool_call>", "bad arguments"),
-    ],
-)
-def test_a_reply_that_looks_like_a_call_and_is_none_has_its_failure_named(
-    style: Format, text: str, failure: Failure
-) -> None:
+NO_CALLS: list[tuple[Format, str, Failure]] = [
+    ("fenced", "```json\n{name: look}\n```", "bad JSON"),
+    ("fenced", '```json\n{"name": "look"}\n```', "bad JSON"),
+    ("fenced", '```json\n["look"]\n```', "bad JSON"),
+    ("fenced", '```json\n{"name": "look", "arguments": "a.py"}\n```', "bad JSON"),
+    ("fenced", f"```json\n{GOOD}\n", "bad JSON"),
+    ("fenced", "```json\n" + "[" * 100_000 + "\n```", "bad JSON"),
+    ("hermes", "<tool_call>\n{look}\n</tool_call>", "bad JSON"),
+    ("qwen3-coder", f"<tool_call>\n{GOOD}\n</tool_call>", "bad JSON"),
+    ("qwen3-coder", "<tool_call>\n<function=look>\n</tool_call>", "bad JSON"),
+    (
+        "qwen3-coder",
+        "<tool_call><function=look><parameter=path>a</parameter></function><function=b></function></tool_call>",
+        "bad JSON",
+    ),
+    (
+        "qwen3-coder",
+        "<tool_call><function=look><parameter=path>a</parameter>"
+        "<parameter=line>1e999</parameter></function></tool_call>",
+        "bad arguments",
+    ),
+    ("fenced", '```json\n{"name": "look", "name": "look", "arguments": {"path": "a"}}\n```', "bad JSON"),
+    ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "path": "b"}}</tool_call>', "bad JSON"),
+    ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "\\ud800"}}</tool_call>', "bad JSON"),
+    ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "line": NaN}}</tool_call>', "bad JSON"),
+    ("hermes", '<tool_call>{"name": "look", "arguments": {"path": "a", "line": 1e999}}</tool_call>', "bad JSON"),
+    ("hermes", '<tool_call>{"name": ["look"], "arguments": {"path": "a"}}</tool_call>', "bad JSON"),
+    (
+        "qwen3-coder",
+        "<tool_call><function=look><parameter=path>a</parameter><parameter=path>b</parameter></function></tool_call>",
+        "bad JSON",
+    ),
+    (
+        "qwen3-coder",
+        "<tool_call><function=look><parameter=path>a</parameter><parameter=line>1</function></tool_call>",
+        "bad JSON",
+    ),
+    ("qwen3-coder", "<tool_call>Well <function=look></function></tool_call>", "bad JSON"),
+    (
+        "qwen3-coder",
+        "<tool_call><function=look><parameter=path>a</parameter><parameter=line>one</parameter></function></tool_call>",
+        "bad arguments",
+    ),
+    ("fenced", f"```json\n{GOOD}\n```\n<tool_call>{GOOD}</tool_call>", "wrong wrapper"),
+    ("fenced", GOOD, "wrong wrapper"),
+    ("fenced", f"Sure: {GOOD}", "wrong wrapper"),
+    ("fenced", f"[{GOOD}]", "wrong wrapper"),
+    ("fenced", f"```json {GOOD}```", "wrong wrapper"),
+    ("fenced", f"```\n{GOOD}\n```", "wrong wrapper"),
+    ("fenced", '{"arguments": {"path": "a.py"}, "name": "look"}', "wrong wrapper"),
+    ("fenced", f"<tool_call>\n{GOOD}\n</tool_call>", "wrong wrapper"),
+    ("hermes", f"```json\n{GOOD}\n```", "wrong wrapper"),
+    ("qwen3-coder", "<function=look>\n</function>", "wrong wrapper"),
+    ("fenced", '```json\n{"name": "peek", "arguments": {}}\n```', "unknown tool"),
+    ("fenced", '```json\n{"name": "look", "arguments": {}}\n```', "bad arguments"),
+    ("fenced", '```json\n{"name": "look", "arguments": {"path": 1}}\n```', "bad arguments"),
+    ("fenced", '```json\n{"name": "look", "arguments": {"path": "a", "file": "b"}}\n```', "bad arguments"),
+    ("qwen3-coder", "<tool_call>\n<function=look>\n</function>\n</tool_call>", "bad arguments"),
+]
+
+
+def test_a_reply_that_looks_like_a_call_and_is_none_has_its_failure_named(subtests: pytest.Subtests) -> None:
     """It is malformed, never a direct answer."""
-    found = parse_reply(text, style, TOOLS)
-    assert (found.failure, found.decision) == (failure, "malformed"), found.detail
+    for style, text, failure in NO_CALLS:
+        with subtests.test(style=style, text=text, failure=failure):
+            found = parse_reply(text, style, TOOLS)
+            assert (found.failure, found.decision) == (failure, "malformed"), found.detail
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -168,20 +168,21 @@ def test_one_bad_call_spoils_a_good_one() -> None:
     assert not found.calls
 
 
-@pytest.mark.parametrize("style", FORMATS)
-@pytest.mark.parametrize(
-    "text",
-    [
-        "It hands an object what it needs.",
-        '```python\nreturn JsonResponse({"name": user.name})\n```',
-        "```python\ndef view(request): ...\n```",
-        'Set "arguments" in the form, and a "name".',
-        "Use {name} in the template.",
-    ],
-)
-def test_prose_and_code_are_an_answer(style: Format, text: str) -> None:
+PROSE = [
+    "It hands an object what it needs.",
+    '```python\nreturn JsonResponse({"name": user.name})\n```',
+    "```python\ndef view(request): ...\n```",
+    'Set "arguments" in the form, and a "name".',
+    "Use {name} in the template.",
+]
+
+
+def test_prose_and_code_are_an_answer(subtests: pytest.Subtests) -> None:
     """Code for the reader is no call."""
-    assert parse_reply(text, style, TOOLS).decision == "answer"
+    for style in FORMATS:
+        for text in PROSE:
+            with subtests.test(text=text, style=style):
+                assert parse_reply(text, style, TOOLS).decision == "answer"
 
 
 PIECES = [
@@ -244,53 +245,55 @@ def _types(given: Call) -> dict[str, dict]:
     return {key: {"type": names.get(type(value), "null")} for key, value in given.arguments.items()}
 
 
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("text", "3"),
-        ("text", "true"),
-        ("text", "[1]"),
-        ("text", "x </function> y"),
-        ("text", "<parameter=a>"),
-        ("whole", 2**53 + 1),
-        ("real", 1.0),
-        ("switch", False),
-        ("maybe", 3),
-        ("maybe", None),
-        ("either", "3"),
-        ("either", "[1]"),
-        ("either", None),
-        ("list", [1, {"a": None}]),
-        ("object", {"a": "</tool_call"}),
-    ],
-)
-def test_xml_carries_what_the_schema_says(argument: str, value: Any) -> None:
+CARRIED: list[tuple[str, Any]] = [
+    ("text", "3"),
+    ("text", "true"),
+    ("text", "[1]"),
+    ("text", "x </function> y"),
+    ("text", "<parameter=a>"),
+    ("whole", 2**53 + 1),
+    ("real", 1.0),
+    ("switch", False),
+    ("maybe", 3),
+    ("maybe", None),
+    ("either", "3"),
+    ("either", "[1]"),
+    ("either", None),
+    ("list", [1, {"a": None}]),
+    ("object", {"a": "</tool_call"}),
+]
+
+
+def test_xml_carries_what_the_schema_says(subtests: pytest.Subtests) -> None:
     """Where mlx-lm's reading does not fit the schema or rounds, the text is read as JSON, or is the text."""
-    given = Call(name="wide", arguments={argument: value})
-    found = parse_reply(render_call(given, "qwen3-coder", WIDE), "qwen3-coder", WIDE)
-    assert same_calls(found.calls, [given]), found.detail
+    for argument, value in CARRIED:
+        with subtests.test(argument=argument, value=value):
+            given = Call(name="wide", arguments={argument: value})
+            found = parse_reply(render_call(given, "qwen3-coder", WIDE), "qwen3-coder", WIDE)
+            assert same_calls(found.calls, [given]), found.detail
 
 
-@pytest.mark.parametrize(
-    ("tools", "arguments"),
-    [
-        (WIDE, {"free": 3}),
-        (WIDE, {"free": "[1]"}),
-        (WIDE, {"text": "null"}),
-        (WIDE, {"whole": "3"}),
-        (TOOLS, {"path": "a", "other": 1}),
-        (None, {"a b": "x"}),
-        (None, {"a": {1: 2}}),
-        (None, {"a": float("nan")}),
-        (None, {"a": {"b", "c"}}),
-        (None, {"a": "\ud800"}),
-    ],
-)
-def test_xml_refuses_what_would_be_read_as_something_else(tools: Tools | None, arguments: dict) -> None:
+REFUSED: list[tuple[Tools | None, dict[str, Any]]] = [
+    (WIDE, {"free": 3}),
+    (WIDE, {"free": "[1]"}),
+    (WIDE, {"text": "null"}),
+    (WIDE, {"whole": "3"}),
+    (TOOLS, {"path": "a", "other": 1}),
+    (None, {"a b": "x"}),
+    (None, {"a": {1: 2}}),
+    (None, {"a": float("nan")}),
+    (None, {"a": {"b", "c"}}),
+    (None, {"a": "\ud800"}),
+]
+
+
+def test_xml_refuses_what_would_be_read_as_something_else(subtests: pytest.Subtests) -> None:
     """Never is a value changed in silence."""
-    name = tools[0]["function"]["name"] if tools else "look"
-    with pytest.raises(InvalidInput, match=f"call .*{name}.*(cannot carry it|no JSON)"):
-        render_call(Call(name=name, arguments=arguments), "qwen3-coder", tools)
+    for tools, arguments in REFUSED:
+        with subtests.test(tools=tools, arguments=arguments):
+            name = tools[0]["function"]["name"] if tools else "look"
+            with pytest.raises(InvalidInput, match=f"call .*{name}.*(cannot carry it|no JSON)"):
+                render_call(Call(name=name, arguments=arguments), "qwen3-coder", tools)
 
 
 @pytest.mark.parametrize("value", ["True", "true", "FALSE"])

@@ -73,6 +73,10 @@ def _system_prompt_lost() -> RunRecord:
     return with_replies(BASELINE, PRODUCTION, {r.case: {"prompt_tokens": 30} for r in replies(BASELINE)})
 
 
+def _system_prompt_of_the_same_length() -> RunRecord:
+    return with_replies(BASELINE, PRODUCTION, {r.case: {"prompt_hash": "f" * 16} for r in replies(BASELINE)})
+
+
 def _without(name: str) -> RunRecord:
     return BASELINE.model_copy(
         update={
@@ -106,6 +110,7 @@ def _not_applicable() -> RunRecord:
         (_renamed, "query", "held-out/held-out-03 (renamed: its text is held-out/held-out-99 now)"),
         (_reworded, "query", "held-out/held-out-03 (was 'Query of held-out-03', is 'Another question')"),
         (_system_prompt_lost, "query", "the prompt had 42 tokens, has 30"),
+        (_system_prompt_of_the_same_length, "query", "other tokens in a prompt of 42"),
         (lambda: _without(PRODUCTION), "variant", "the baseline has it"),
         (_no_probes, "suite", "probe"),
         (_no_decode, "metric", "query_s"),
@@ -120,6 +125,7 @@ def _not_applicable() -> RunRecord:
         "query renamed",
         "query reworded",
         "system prompt lost",
+        "another system prompt of the same length",
         "variant missing",
         "suite missing",
         "timing missing",

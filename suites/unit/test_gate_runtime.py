@@ -225,11 +225,11 @@ def test_calls_that_are_all_unstable_are_not_judged() -> None:
     assert [f.outcome for f in found] == ["not judged"]
 
 
-@pytest.mark.parametrize("field", ["query", "prompt_tokens"])
+@pytest.mark.parametrize("field", ["query", "prompt_tokens", "prompt_hash"])
 def test_odds_of_another_prompt_under_the_same_name_are_not_compared(field: str) -> None:
     """That it is another prompt is a finding of its own."""
     old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
-    value = {"query": "Another", "prompt_tokens": 7}[field]
+    value = {"query": "Another", "prompt_tokens": 7, "prompt_hash": "another"}[field]
     replies = tuple(r.model_copy(update={field: value}) if r.case == "async-await" else r for r in old.replies)
     found = of_runtime(both(audit(prompt("async-await", odds=(SHIFTED,) * 3)), replies=replies))
     assert (found.outcome, found.measured) == ("fine", 0.0)

@@ -82,32 +82,33 @@ def test_a_misspelt_stop_is_an_error(tmp_path: Path) -> None:
     assert "prompting.stop_sequences: missing" in message
 
 
-@pytest.mark.parametrize(
-    ("found", "instead", "message"),
-    [
-        ("[4, 5, 6, 8]", "[4, 7]", "fuse.widths.1: Input should be 2, 3, 4, 5, 6 or 8. Found: 7."),
-        ("[4, 5, 6, 8]", "[4, 4]", "variant fused-4bit is named twice"),
-        ('recipe = "preserve"', 'recipe = "awq"', "fuse.recipe: Input should be 'mlx-lm' or 'preserve'"),
-        ("[4, 5, 6, 8]", "[]", "fuse.widths"),
-        ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
-        ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
-        ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
-        ("max_decode_ratio = 2.0", "", "relative_to and max_decode_ratio go together"),
-        ("checkpoint_every = 40", "checkpoint_every = 30", "(80) must be a multiple of checkpoint_every (30)"),
-        ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
-        ('kind = "gguf-wheel"', 'kind = "gguf"', "'gguf-wheel', 'pocket', 'model'"),
-        ("examples = 683", "examples = 599", "corpus.examples"),
-        ("examples = 683", "examples = 801", "corpus.examples"),
-        ("held_out = 0.9", "held_out = 90", "budgets.held_out"),
-        ("ceiling_gb = 2.0", "ceiling_gb = inf", "budgets.memory.ceiling_gb: Input should be a finite number"),
-        ('stop_sequences = ["<|im_end|>"]', "stop_sequences = []", "prompting.stop_sequences"),
-    ],
-)
-def test_a_value_that_is_not_allowed_is_refused_by_name(tmp_path: Path, found: str, instead: str, message: str) -> None:
+NOT_ALLOWED = [
+    ("[4, 5, 6, 8]", "[4, 7]", "fuse.widths.1: Input should be 2, 3, 4, 5, 6 or 8. Found: 7."),
+    ("[4, 5, 6, 8]", "[4, 4]", "variant fused-4bit is named twice"),
+    ('recipe = "preserve"', 'recipe = "awq"', "fuse.recipe: Input should be 'mlx-lm' or 'preserve'"),
+    ("[4, 5, 6, 8]", "[]", "fuse.widths"),
+    ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
+    ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
+    ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
+    ("max_decode_ratio = 2.0", "", "relative_to and max_decode_ratio go together"),
+    ("checkpoint_every = 40", "checkpoint_every = 30", "(80) must be a multiple of checkpoint_every (30)"),
+    ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
+    ('kind = "gguf-wheel"', 'kind = "gguf"', "'gguf-wheel', 'pocket', 'model'"),
+    ("examples = 683", "examples = 599", "corpus.examples"),
+    ("examples = 683", "examples = 801", "corpus.examples"),
+    ("held_out = 0.9", "held_out = 90", "budgets.held_out"),
+    ("ceiling_gb = 2.0", "ceiling_gb = inf", "budgets.memory.ceiling_gb: Input should be a finite number"),
+    ('stop_sequences = ["<|im_end|>"]', "stop_sequences = []", "prompting.stop_sequences"),
+]
+
+
+def test_a_value_that_is_not_allowed_is_refused_by_name(subtests: pytest.Subtests, tmp_path: Path) -> None:
     """What was found and what is allowed, with the file before it."""
-    path = smollm2(tmp_path, (found, instead))
-    assert message in (refused := refusal(path)), refused
-    assert refused.startswith(str(path))
+    for found, instead, message in NOT_ALLOWED:
+        with subtests.test(found=found, instead=instead, message=message):
+            path = smollm2(tmp_path, (found, instead))
+            assert message in (refused := refusal(path)), refused
+            assert refused.startswith(str(path))
 
 
 def test_a_profile_with_nothing_to_judge_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from harness.absence import same_prompt
 from harness.cases import Case, canonical_cases
 from harness.formats import Tools
 from harness.judge import Evidence, control
@@ -19,7 +20,7 @@ CALL = '```json\n{"name": "read_file", "arguments": {"path": "a.py"}}\n```'
 
 def read(text: str, finish: Finish = "stop", case: Case = CASES[0], stops: tuple[str, ...] = ("<|im_end|>",)) -> Reply:
     """A text as the judge sees it."""
-    return read_reply(case, text, (1, 2), finish, 10, prompting(stop_sequences=stops), TOOLS)
+    return read_reply(case, text, (1, 2), finish, (7,) * 10, prompting(stop_sequences=stops), TOOLS)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC_CONTROLS)
@@ -75,12 +76,13 @@ def test_the_first_of_several_stop_sequences_ends_the_reply() -> None:
         assert (reply.text, reply.after_stop) == ("x", "<b>y<a>z")
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "<|im_end|>It depends."])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
-def test_an_empty_reply_is_not_an_answer(text: str, case: Case) -> None:
+def test_an_empty_reply_is_not_an_answer(subtests: pytest.Subtests) -> None:
     """It is wrong for every query."""
-    reply = read(text, case=case)
-    assert (reply.decision, reply.correct) == ("empty", False)
+    for text in ["", " \n\t", "<|im_end|>It depends."]:
+        for case in CASES:
+            with subtests.test(case=case, text=text):
+                reply = read(text, case=case)
+                assert (reply.decision, reply.correct) == ("empty", False)
 
 
 def test_a_malformed_call_is_kept_with_its_failure() -> None:
@@ -146,3 +148,19 @@ def test_a_probe_cut_at_its_own_limit_is_decided_by_how_it_opens(text: str, deci
     assert found.decision == decision
     assert (found.failure is None) == (decision == "call")
     assert read(text, "length").decision == ("malformed" if decision == "call" else "answer")
+
+
+def test_a_prompt_is_known_by_its_tokens() -> None:
+    """Length and hash; a synthetic control was given none."""
+    one, other = (read_reply(CASES[0], "x", (1,), "stop", ids, prompting(), TOOLS) for ids in ((1, 23), (12, 3)))
+    assert one.prompt_tokens == other.prompt_tokens == 2
+    assert one.prompt_hash != other.prompt_hash
+    assert {found.prompt_hash for found in synthetic_replies("always-call", CASES, prompting(), TOOLS)} == {""}
+
+
+def test_prompts_of_an_older_run_are_compared_by_length() -> None:
+    """It kept no hash."""
+    new = read("x")
+    old = new.model_copy(update={"prompt_hash": ""})
+    assert same_prompt(old, new)
+    assert not same_prompt(old.model_copy(update={"prompt_tokens": 9}), new)

@@ -41,60 +41,61 @@ def tool(name: str = "look", **schema: object) -> dict:
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 
 
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("{", "not JSON"),
-        (b'{"messages": "\xff"}', "not JSON.*utf-8"),
-        ("[" * 100_000, "not JSON"),
-        ("[]", 'expected an object with a non-empty list "messages"'),
-        ("{}", 'expected an object with a non-empty list "messages"'),
-        ('{"messages": []}', 'expected an object with a non-empty list "messages"'),
-        ('{"prompt": "Hi", "completion": "Hello"}', 'expected an object with a non-empty list "messages"'),
-        (messages(USER, "Hello"), r"messages\[1\].role is 'Hello'"),  # ty: ignore[invalid-argument-type]
-        (messages(USER, {"role": "bot", "content": "x"}), r"messages\[1\].role is 'bot'; allowed: system, user"),
-        (messages(USER, {"content": "x"}), r"messages\[1\].role is None"),
-        (messages(USER, {"role": "assistant"}), r"messages\[1\] has neither text"),
-        (messages(USER, {"role": "assistant", "content": ["x"]}), r"messages\[1\] has neither text"),
-        (messages({"role": "user", "content": None}, ANSWER), r"messages\[0\] has neither text"),
-        (
-            messages({**USER, "tool_calls": [{}]}, ANSWER),
-            r"messages\[0\].tool_calls: .*of an assistant; found list of 'user'",
-        ),
-        (
-            messages(USER, {"role": "assistant", "tool_calls": {"function": {"name": "x"}}}),
-            r"expected a list, .*found dict",
-        ),
-        (messages(USER, {"role": "assistant", "tool_calls": ["x"]}), r"messages\[1\].tool_calls\[0\]: expected {"),
-        (called(arguments={}), r"messages\[1\].tool_calls\[0\]: expected {"),
-        (called(name="", arguments={}), r"tool_calls\[0\]: expected {"),
-        (called(name="look", arguments="{path"), r"tool_calls\[0\]: function.arguments is not JSON"),
-        (called(name="look", arguments='{"a": 1, "a": 2}'), r"function.arguments is not JSON: key 'a' is given twice"),
-        (called(name="look", arguments="[1]"), r"function.arguments is '\[1\]'; expected an object"),
-        (called(name="look", arguments=None), r"function.arguments is 'None'; expected an object"),
-        (GOOD[:-1] + ', "messages": []}', "not JSON: key 'messages' is given twice"),
-        (GOOD[:-1] + ', "tools": {}}', "expected a list of function schemas"),
-        (told("look"), r"tools\[0\]: expected {"),
-        (told(tool(), {"function": {}}), r"tools\[1\]: expected {"),
-        (told(tool(), tool()), "tools: look is there twice"),
-        (told(tool(type="string")), r"tools\[0\].function.parameters \(of look\): expected a JSON schema of an object"),
-        (told(tool(properties={"a": {"type": "text"}})), r"no JSON schema: \$.properties.a.type: 'text' is not valid"),
-        (told(tool(properties={"a": {"pattern": "("}})), r"no JSON schema: \$.properties.a.pattern"),
-        (told(tool(properties={"a": {"$ref": "#/$defs/b"}})), r"refers to '#/\$defs/b', which is not in it"),
-        (
-            told(tool(properties={"a": {"$ref": "http://localhost:9/x"}})),
-            "refers to 'http://localhost:9/x', which is not",
-        ),
-        (messages(USER), "needs a user's and an assistant's turn; found user"),
-        (messages(ANSWER, USER), "the assistant speaks before the user"),
-    ],
-)
-def test_a_malformed_line_is_refused_with_its_number_and_fault(tmp_path: Path, line: str | bytes, fault: str) -> None:
+MALFORMED: list[tuple[str | bytes, str]] = [
+    ("{", "not JSON"),
+    (b'{"messages": "\xff"}', "not JSON.*utf-8"),
+    ("[" * 100_000, "not JSON"),
+    ("[]", 'expected an object with a non-empty list "messages"'),
+    ("{}", 'expected an object with a non-empty list "messages"'),
+    ('{"messages": []}', 'expected an object with a non-empty list "messages"'),
+    ('{"prompt": "Hi", "completion": "Hello"}', 'expected an object with a non-empty list "messages"'),
+    (messages(USER, "Hello"), r"messages\[1\].role is 'Hello'"),  # ty: ignore[invalid-argument-type]
+    (messages(USER, {"role": "bot", "content": "x"}), r"messages\[1\].role is 'bot'; allowed: system, user"),
+    (messages(USER, {"content": "x"}), r"messages\[1\].role is None"),
+    (messages(USER, {"role": "assistant"}), r"messages\[1\] has neither text"),
+    (messages(USER, {"role": "assistant", "content": ["x"]}), r"messages\[1\] has neither text"),
+    (messages({"role": "user", "content": None}, ANSWER), r"messages\[0\] has neither text"),
+    (
+        messages({**USER, "tool_calls": [{}]}, ANSWER),
+        r"messages\[0\].tool_calls: .*of an assistant; found list of 'user'",
+    ),
+    (
+        messages(USER, {"role": "assistant", "tool_calls": {"function": {"name": "x"}}}),
+        r"expected a list, .*found dict",
+    ),
+    (messages(USER, {"role": "assistant", "tool_calls": ["x"]}), r"messages\[1\].tool_calls\[0\]: expected {"),
+    (called(arguments={}), r"messages\[1\].tool_calls\[0\]: expected {"),
+    (called(name="", arguments={}), r"tool_calls\[0\]: expected {"),
+    (called(name="look", arguments="{path"), r"tool_calls\[0\]: function.arguments is not JSON"),
+    (called(name="look", arguments='{"a": 1, "a": 2}'), r"function.arguments is not JSON: key 'a' is given twice"),
+    (called(name="look", arguments="[1]"), r"function.arguments is '\[1\]'; expected an object"),
+    (called(name="look", arguments=None), r"function.arguments is 'None'; expected an object"),
+    (GOOD[:-1] + ', "messages": []}', "not JSON: key 'messages' is given twice"),
+    (GOOD[:-1] + ', "tools": {}}', "expected a list of function schemas"),
+    (told("look"), r"tools\[0\]: expected {"),
+    (told(tool(), {"function": {}}), r"tools\[1\]: expected {"),
+    (told(tool(), tool()), "tools: look is there twice"),
+    (told(tool(type="string")), r"tools\[0\].function.parameters \(of look\): expected a JSON schema of an object"),
+    (told(tool(properties={"a": {"type": "text"}})), r"no JSON schema: \$.properties.a.type: 'text' is not valid"),
+    (told(tool(properties={"a": {"pattern": "("}})), r"no JSON schema: \$.properties.a.pattern"),
+    (told(tool(properties={"a": {"$ref": "#/$defs/b"}})), r"refers to '#/\$defs/b', which is not in it"),
+    (
+        told(tool(properties={"a": {"$ref": "http://localhost:9/x"}})),
+        "refers to 'http://localhost:9/x', which is not",
+    ),
+    (messages(USER), "needs a user's and an assistant's turn; found user"),
+    (messages(ANSWER, USER), "the assistant speaks before the user"),
+]
+
+
+def test_a_malformed_line_is_refused_with_its_number_and_fault(subtests: pytest.Subtests, tmp_path: Path) -> None:
     """Blank lines count, so that an editor finds the line."""
-    path = write(tmp_path, GOOD, "", line)
-    with pytest.raises(InvalidInput, match=fault) as caught:
-        read_rows(path)
-    assert str(caught.value).startswith(f"{path}:3: ")
+    for line, fault in MALFORMED:
+        with subtests.test(line=line, fault=fault):
+            path = write(tmp_path, GOOD, "", line)
+            with pytest.raises(InvalidInput, match=fault) as caught:
+                read_rows(path)
+            assert str(caught.value).startswith(f"{path}:3: ")
 
 
 def test_an_assistants_calls_need_no_text(tmp_path: Path) -> None:

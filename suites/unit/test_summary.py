@@ -82,26 +82,27 @@ def test_a_name_that_only_a_verdict_mentions_has_a_row() -> None:
     assert [(row.variant, row.verdict) for row in found][-1] == ("always-call", "control fails as it must")
 
 
-@pytest.mark.parametrize(
-    ("role", "statuses", "expected"),
-    [
-        ("production", ["pass", "fail", "missing"], "FAIL"),
-        ("production", ["pass", "missing"], "incomplete"),
-        ("production", ["pass", "inconclusive"], "inconclusive"),
-        ("production", ["pass", "new", "not applicable"], "pass"),
-        ("production", ["not applicable", "info"], "not judged"),
-        ("production", [], "not judged"),
-        ("candidate", ["xpass", "xfail"], "xfail"),
-        ("candidate", ["xpass", "xpass"], "xpass"),
-        ("control", ["xfail", "pass"], "control fails as it must"),
-        ("control", ["fail"], "CONTROL PASSED"),
-        ("control", ["xpass"], "CONTROL PASSED"),
-        ("control", ["missing", "xfail"], "incomplete"),
-    ],
-)
-def test_a_variant_is_as_good_as_its_worst_verdict(role: Role, statuses: list[Status], expected: RowVerdict) -> None:
+ROWS: list[tuple[Role, list[Status], RowVerdict]] = [
+    ("production", ["pass", "fail", "missing"], "FAIL"),
+    ("production", ["pass", "missing"], "incomplete"),
+    ("production", ["pass", "inconclusive"], "inconclusive"),
+    ("production", ["pass", "new", "not applicable"], "pass"),
+    ("production", ["not applicable", "info"], "not judged"),
+    ("production", [], "not judged"),
+    ("candidate", ["xpass", "xfail"], "xfail"),
+    ("candidate", ["xpass", "xpass"], "xpass"),
+    ("control", ["xfail", "pass"], "control fails as it must"),
+    ("control", ["fail"], "CONTROL PASSED"),
+    ("control", ["xpass"], "CONTROL PASSED"),
+    ("control", ["missing", "xfail"], "incomplete"),
+]
+
+
+def test_a_variant_is_as_good_as_its_worst_verdict(subtests: pytest.Subtests) -> None:
     """One word for all gates of a variant."""
-    assert row_verdict(role, [verdict(status=status, role=role) for status in statuses]) == expected
+    for role, statuses, expected in ROWS:
+        with subtests.test(role=role, statuses=statuses, expected=expected):
+            assert row_verdict(role, [verdict(status=status, role=role) for status in statuses]) == expected
 
 
 def test_the_worst_news_comes_first() -> None:

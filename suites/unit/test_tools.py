@@ -43,71 +43,71 @@ def command(tree: SourceTree, text: str) -> str:
     return run(Call(name="run_command", arguments={"command": text}), tree)
 
 
-@pytest.mark.parametrize(
-    ("text", "output"),
-    [
-        ("grep -rn 'class Cart' shop", "shop/cart.py:3:class Cart:\nshop/cart.py:7:class CartError(Exception): ..."),
-        ("grep -rn 'class Cart' .", "shop/cart.py:3:class Cart:\nshop/cart.py:7:class CartError(Exception): ..."),
-        ("grep -rnw 'class Cart' shop", "shop/cart.py:3:class Cart:"),
-        ("grep -rl Cart shop", "shop/cart.py\nshop/pay/card.py"),
-        ("grep -c '^class ' shop/cart.py", "2"),
-        ("grep -n CART -i shop/pay/card.py", "1:from shop.cart import Cart"),
-        ("grep -rhE '(def|import) [aj]' shop", "import json\n    def add(self):"),
-        ("grep -rnF '(Exception)' shop", "shop/cart.py:7:class CartError(Exception): ..."),
-        ("grep -rl block . --include=*.html", "shop/templates/base.html"),
-        ("grep -rn '{% block' shop", "shop/templates/base.html:1:<h1>{% block title %}{% endblock %}</h1>"),
-        (r"grep -rn 'import\|[[:space:]]return' shop/cart.py", "1:import json\n5:        return Cart"),
-        ("grep -rn nothing shop", ""),
-        ("find shop -name '*.html'", "shop/templates/base.html"),
-        ("find . -name 'car*'", "shop/cart.py\nshop/pay/card.py"),
-        ("find shop -type d", "shop\nshop/pay\nshop/templates"),
-        ("find shop -maxdepth 1 -type f", "shop/__init__.py\nshop/cart.py"),
-    ],
-)
-def test_a_command_prints_what_grep_or_find_would(tree: SourceTree, text: str, output: str) -> None:
+PRINTED = [
+    ("grep -rn 'class Cart' shop", "shop/cart.py:3:class Cart:\nshop/cart.py:7:class CartError(Exception): ..."),
+    ("grep -rn 'class Cart' .", "shop/cart.py:3:class Cart:\nshop/cart.py:7:class CartError(Exception): ..."),
+    ("grep -rnw 'class Cart' shop", "shop/cart.py:3:class Cart:"),
+    ("grep -rl Cart shop", "shop/cart.py\nshop/pay/card.py"),
+    ("grep -c '^class ' shop/cart.py", "2"),
+    ("grep -n CART -i shop/pay/card.py", "1:from shop.cart import Cart"),
+    ("grep -rhE '(def|import) [aj]' shop", "import json\n    def add(self):"),
+    ("grep -rnF '(Exception)' shop", "shop/cart.py:7:class CartError(Exception): ..."),
+    ("grep -rl block . --include=*.html", "shop/templates/base.html"),
+    ("grep -rn '{% block' shop", "shop/templates/base.html:1:<h1>{% block title %}{% endblock %}</h1>"),
+    (r"grep -rn 'import\|[[:space:]]return' shop/cart.py", "1:import json\n5:        return Cart"),
+    ("grep -rn nothing shop", ""),
+    ("find shop -name '*.html'", "shop/templates/base.html"),
+    ("find . -name 'car*'", "shop/cart.py\nshop/pay/card.py"),
+    ("find shop -type d", "shop\nshop/pay\nshop/templates"),
+    ("find shop -maxdepth 1 -type f", "shop/__init__.py\nshop/cart.py"),
+]
+
+
+def test_a_command_prints_what_grep_or_find_would(subtests: pytest.Subtests, tree: SourceTree) -> None:
     """Flags, patterns and paths, over text sources only."""
-    assert command(tree, text) == output
+    for text, output in PRINTED:
+        with subtests.test(text=text, output=output):
+            assert command(tree, text) == output
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("rm -rf shop", "Allowed: grep, find"),
-        ("", "Allowed: grep, find"),
-        ("grep -rn Cart shop | head", "shell operator"),
-        ("grep -rn Cart shop; ls", "shell operator"),
-        ("grep -rn Cart shop > out", "shell operator"),
-        ("find shop -delete", "not allowed"),
-        ("find shop -exec rm", "not allowed"),
-        ("find shop -type l", "the type is f or d"),
-        ("grep -P Cart shop", "Allowed: -r"),
-        ("grep Cart shop", "Add -r"),
-        ("grep -r", "exactly one pattern"),
-        ("grep Cart", "no path"),
-        ("grep -rn '[a' shop", "open '\\['"),
-        ("grep -rnE '(a' shop", "not valid"),
-        ("grep -rn 'Cart shop", "cannot be read"),
-    ],
-)
-def test_a_command_that_is_not_allowed_is_refused(tree: SourceTree, text: str, reason: str) -> None:
+FORBIDDEN = [
+    ("rm -rf shop", "Allowed: grep, find"),
+    ("", "Allowed: grep, find"),
+    ("grep -rn Cart shop | head", "shell operator"),
+    ("grep -rn Cart shop; ls", "shell operator"),
+    ("grep -rn Cart shop > out", "shell operator"),
+    ("find shop -delete", "not allowed"),
+    ("find shop -exec rm", "not allowed"),
+    ("find shop -type l", "the type is f or d"),
+    ("grep -P Cart shop", "Allowed: -r"),
+    ("grep Cart shop", "Add -r"),
+    ("grep -r", "exactly one pattern"),
+    ("grep Cart", "no path"),
+    ("grep -rn '[a' shop", "open '\\['"),
+    ("grep -rnE '(a' shop", "not valid"),
+    ("grep -rn 'Cart shop", "cannot be read"),
+]
+
+
+def test_a_command_that_is_not_allowed_is_refused(subtests: pytest.Subtests, tree: SourceTree) -> None:
     """The error says why, and what is allowed."""
-    with pytest.raises(ToolRefused, match=reason):
-        command(tree, text)
+    for text, reason in FORBIDDEN:
+        with subtests.test(text=text, reason=reason), pytest.raises(ToolRefused, match=reason):
+            command(tree, text)
 
 
-@pytest.mark.parametrize(
-    "path", ["../x", "shop/../secret/keys.py", "/etc/passwd", "C:/x", "shop\\cart.py", "~", "secret"]
-)
-def test_a_path_outside_the_tree_is_refused(tree: SourceTree, path: str) -> None:
+def test_a_path_outside_the_tree_is_refused(subtests: pytest.Subtests, tree: SourceTree) -> None:
     """No tool takes it."""
-    for call in (
-        Call(name="read_file", arguments={"path": path}),
-        Call(name="list_directory", arguments={"path": path}),
-        Call(name="run_command", arguments={"command": f"grep -r x '{path}'"}),
-        Call(name="run_command", arguments={"command": f"find '{path}'"}),
-    ):
-        with pytest.raises(ToolRefused, match="leaves the source tree|no such file"):
-            run(call, tree)
+    for path in ["../x", "shop/../secret/keys.py", "/etc/passwd", "C:/x", "shop\\cart.py", "~", "secret"]:
+        with subtests.test(path=path):
+            for call in (
+                Call(name="read_file", arguments={"path": path}),
+                Call(name="list_directory", arguments={"path": path}),
+                Call(name="run_command", arguments={"command": f"grep -r x '{path}'"}),
+                Call(name="run_command", arguments={"command": f"find '{path}'"}),
+            ):
+                with pytest.raises(ToolRefused, match="leaves the source tree|no such file"):
+                    run(call, tree)
 
 
 def test_a_link_out_of_the_tree_is_not_followed(tree: SourceTree, tmp_path_factory: pytest.TempPathFactory) -> None:
