@@ -14,7 +14,7 @@ from harness.errors import InvalidInput
 from harness.finding import Finding, GateReport, Origin, gate_report
 from harness.gate import compare_with_baseline
 from harness.gate_page import gate_html
-from harness.gate_text import gate_markdown
+from harness.gate_text import gate_markdown, terminal_lines
 from harness.history_file import is_history_file, read
 from harness.latency_finding import Timed
 from harness.merge_stage import merge_shards, read_shards
@@ -27,7 +27,6 @@ from harness.store import HISTORY, digest
 from harness.visible import visible
 
 REFUSED = "input"
-_SHOWN = 25
 Timing = Callable[[RunRecord, RunRecord], Timed]
 
 
@@ -125,13 +124,10 @@ def publish(report: GateReport, reports: Path, console: Console) -> int:
     job_summary.append(text)
     colour = {0: "green", 1: "red", 2: "red", 3: "yellow"}[report.exit_code]
     console.print(Text(report.outcome.upper(), style=colour))
-    for finding in report.findings[:_SHOWN]:
-        free = "" if finding.blocks or finding.outcome in ("fine", "not judged") else " (does not block)"
-        line = f"{finding.outcome}{free}: {finding.subject}: {finding.check}: {finding.detail}"
+    for line in terminal_lines(report):
         console.print(Text(visible(line)), soft_wrap=True)
-    if (rest := len(report.findings) - _SHOWN) > 0:
-        console.print(f"... and {rest} more")
-    console.print(f"{reports / 'report.html'}, {reports / 'gate.md'}", highlight=False, soft_wrap=True)
+    told = f"All figures: {reports / 'report.html'}, {reports / 'gate.md'}"
+    console.print(told, highlight=False, soft_wrap=True)
     return report.exit_code
 
 

@@ -1,4 +1,4 @@
-"""The gate's report as Markdown: short enough for a pull request, worst news first, model output made harmless."""
+"""The gate's report as Markdown for a pull request and as lines for a terminal: worst news first, output harmless."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from harness.visible import visible
 LIMIT = 65_000
 _ROOM = 60_000  # what is left out is said in the rest
 _FLIPS = 8
+_SHOWN = 25
 TITLES = {
     "fine": "Fine: nothing is worse than the accepted baseline",
     "regressed": "Regressed: worse than the accepted baseline, or missing",
@@ -34,6 +35,28 @@ def gate_markdown(report: GateReport) -> str:
             break
         lines.append(block)
     return "\n".join(lines) + "\n"
+
+
+def terminal_lines(report: GateReport) -> list[str]:
+    """What a terminal shows: what is against the change in full, then what was timed, was not judged, and is fine."""
+    against = [one for one in report.findings if one.outcome not in ("not judged", "fine")]
+    timed = [one for one in report.findings if one.outcome == "fine" and one.check == "latency"]
+    lines = [_line(one) for one in against[:_SHOWN]]
+    if (rest := len(against) - _SHOWN) > 0:
+        lines.append(f"... and {rest} more")
+    lines += map(_line, timed)
+    for title, (by, listed) in {"not judged": ("check", "subject"), "fine": ("subject", "check")}.items():
+        groups: dict[str, list[str]] = {}
+        for one in report.findings:
+            if one.outcome == title and one not in timed:
+                groups.setdefault(getattr(one, by), []).append(getattr(one, listed))
+        lines += [f"{title}: {name}: {', '.join(dict.fromkeys(found))}" for name, found in groups.items()]
+    return lines
+
+
+def _line(one: Finding) -> str:
+    free = "" if one.blocks or one.outcome == "fine" else " (does not block)"
+    return f"{one.outcome}{free}: {one.subject}: {one.check}: {one.detail}"
 
 
 def _origins(report: GateReport) -> Iterator[str]:

@@ -53,7 +53,17 @@ def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pa
     # Named, since pytest looks for it above every path that it is given: --build may be in another checkout.
     settings = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "suites" / "phase8")]
     command = [sys.executable, "-m", "pytest", *settings, "--profile", str(flow.located.path)]
-    command += ["--build", str(build), "--reports", str(reports), "-q", "-rxX", "--no-header", "--benchmark-quiet"]
+    command += [
+        "--build",
+        str(build),
+        "--reports",
+        str(reports),
+        "-q",
+        "-rxX",
+        "--tb=short",
+        "--no-header",
+        "--benchmark-quiet",
+    ]
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
     command += [argument for name in variants for argument in ("--variant", name)]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode

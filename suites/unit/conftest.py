@@ -1,6 +1,5 @@
 """What every unit test may rely on."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,30 +11,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_worker() -> Iterator[None]:
-    """What a test starts is no worker itself: in one pytest-benchmark measures nothing."""
-    worker = os.environ.pop("PYTEST_XDIST_WORKER", None)
-    yield
-    if worker is not None:
-        os.environ["PYTEST_XDIST_WORKER"] = worker
+def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What every test stands on. One fixture, since each costs every test a little when they are collected.
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A command that a test runs without ``--reports`` does not empty the checkout's ``reports/latest/``."""
+    The product's own BLAS is loaded before any test imports MLX, whichever test comes first: without it the order of
+    the tests decided who multiplies, and with it the last bit of a fused weight. What a test starts is no worker:
+    in one pytest-benchmark measures nothing. A command without ``--reports`` does not empty the checkout's own.
+    """
+    import harness.engine  # noqa: F401
     from harness import cli
 
     folder = tmp_path_factory.mktemp("reports")
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTEST_XDIST_WORKER", raising=False)
         for name in ("REPORTS", "BFCL_REPORTS", "POWER_REPORTS"):
             patch.setattr(cli, name, folder / name.lower())
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _fast_blas() -> None:
-    """The BLAS of the product, loaded before any test imports MLX, whichever test comes first.
-
-    Without it the order of the tests decided who multiplies, and with it the last bit of a fused weight.
-    """
-    import harness.engine  # noqa: F401

@@ -340,13 +340,12 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
     assert found == {LAZY_MLX}
 
 
-@pytest.mark.parametrize(
-    "module", ["verdicts", "judge", "judge_measured", "paired", "finding", "soundness", "absence", "merging"]
-)
-def test_judging_knows_no_files_and_no_clock(module: str) -> None:
+def test_judging_knows_no_files_and_no_clock(subtests: pytest.Subtests) -> None:
     """Results and limits in, verdicts out."""
-    used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES[f"harness.{module}"])))}
-    assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
+    for module in ["verdicts", "judge", "judge_measured", "paired", "finding", "soundness", "absence", "merging"]:
+        with subtests.test(module=module):
+            used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES[f"harness.{module}"])))}
+            assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
 
 
 @pytest.mark.parametrize(
@@ -404,21 +403,18 @@ def _deciding(entries: list[str]) -> set[str]:
     return {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
 
 
-@pytest.mark.parametrize(
-    ("listed", "entries"),
-    [
+def test_what_decides_a_result_is_in_its_key(subtests: pytest.Subtests) -> None:
+    """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
+    for listed, entries in [
         (ASKING, ["engine.evaluate"]),
         (SCORING, ["engine.scoring"]),
         (CHECKING, ["engine.integrity", "engine.delta_stats"]),
         (FUSING, ["engine.fuse"]),
-    ],
-    ids=["replies", "scores", "survived", "fused"],
-)
-def test_what_decides_a_result_is_in_its_key(listed: tuple[str, ...], entries: list[str]) -> None:
-    """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
-    named = {file.removesuffix(".py").replace("/", ".") for file in listed}
-    assert sorted(_deciding(entries) - named) == []
-    assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in MODULES})
+    ]:
+        with subtests.test(listed=listed, entries=entries):
+            named = {file.removesuffix(".py").replace("/", ".") for file in listed}
+            assert sorted(_deciding(entries) - named) == []
+            assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in MODULES})
 
 
 # The version of a training step, and the engine's code when it was last looked at.

@@ -187,19 +187,18 @@ def test_a_profile_that_names_no_tools_is_refused(tmp_path: Path) -> None:
         replies_step(stages, stages.variant("base"), benchmark)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_the_right_call_matches(subtests: pytest.Subtests) -> None:
+    """An integer for a float, strings without case and dots, what may be left out left out."""
+    cases: list[dict[str, Any]] = [
         {"base": 10, "height": 5.0},
         {"base": 10, "height": 5},
         {"base": 10, "height": 5, "unit": "M."},
         {"base": 10, "height": 5, "corners": [[0, 1.5]]},
-    ],
-)
-def test_the_right_call_matches(arguments: dict) -> None:
-    """An integer for a float, strings without case and dots, what may be left out left out."""
-    found = judged(fenced(**arguments))
-    assert (found.decision, found.correct, found.matched, found.miss) == ("call", True, True, None)
+    ]
+    for arguments in cases:
+        with subtests.test(arguments=arguments):
+            found = judged(fenced(**arguments))
+            assert (found.decision, found.correct, found.matched, found.miss) == ("call", True, True, None)
 
 
 MISSES: list[tuple[str, Finish, bool, str]] = [
@@ -234,21 +233,19 @@ def test_an_argument_that_only_the_answers_need_is_needed() -> None:
     assert str(found.miss) == "missing argument: unit, which has no default that would be right"
 
 
-@pytest.mark.parametrize(
-    ("text", "decision", "reason"),
-    [
+def test_where_no_function_helps_only_an_answer_is_right(subtests: pytest.Subtests) -> None:
+    """Not a call, nor an attempt at one, nor silence; and there is nothing to match."""
+    for text, decision, reason in [
         ("I have no function for that.", "answer", "None"),
         ("", "empty", "empty reply"),
         (fenced(base=10, height=5), "call", "call: geometry.area"),
         (fenced("search", query="x"), "call", "call: 'search'; known: geometry.area"),
         ('{"name": "geometry.area"}', "malformed", "wrong wrapper"),
-    ],
-)
-def test_where_no_function_helps_only_an_answer_is_right(text: str, decision: str, reason: str) -> None:
-    """Not a call, nor an attempt at one, nor silence; and there is nothing to match."""
-    found = judged(text, irrelevant=True)
-    assert (found.decision, found.correct, found.matched) == (decision, decision == "answer", None)
-    assert str(found.miss).startswith(reason)
+    ]:
+        with subtests.test(text=text, decision=decision, reason=reason):
+            found = judged(text, irrelevant=True)
+            assert (found.decision, found.correct, found.matched) == (decision, decision == "answer", None)
+            assert str(found.miss).startswith(reason)
 
 
 def test_what_follows_a_stop_sequence_is_not_judged() -> None:

@@ -69,29 +69,35 @@ def test_few_blocks_bound_nothing() -> None:
         bounds([0.0] * (LEAST - 1), LIMIT)
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy", "spiky"])
-@pytest.mark.parametrize("count", [8, 16])
-def test_a_ratio_at_the_limit_is_rarely_called_either(kind: str, count: int) -> None:
+def test_a_ratio_at_the_limit_is_rarely_called_either(subtests: pytest.Subtests) -> None:
     """At the limit itself both calls are wrong: each in 2.5 % of looks, and a little more with wild blocks."""
-    rng, tries = np.random.default_rng(count), 600
-    found = [bounds((math.log(LIMIT) + 0.02 * noise(kind, rng, count)).tolist(), LIMIT) for _ in range(tries)]
-    regressed = sum(one.p < LOOK_LEVEL for one in found) / tries
-    fine = sum(one.high <= LIMIT for one in found) / tries
-    print(f"{kind}, {count} blocks: called regressed {regressed:.3f}, fine {fine:.3f}, of {LOOK_LEVEL} each")
-    assert max(regressed, fine) <= LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
+    for kind in ["normal", "heavy", "spiky"]:
+        for count in [8, 16]:
+            with subtests.test(count=count, kind=kind):
+                rng, tries = np.random.default_rng(count), 600
+                found = [
+                    bounds((math.log(LIMIT) + 0.02 * noise(kind, rng, count)).tolist(), LIMIT) for _ in range(tries)
+                ]
+                regressed = sum(one.p < LOOK_LEVEL for one in found) / tries
+                fine = sum(one.high <= LIMIT for one in found) / tries
+                print(
+                    f"{kind}, {count} blocks: called regressed {regressed:.3f}, fine {fine:.3f}, of {LOOK_LEVEL} each"
+                )
+                assert max(regressed, fine) <= LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("count", [8, 16])
-def test_skewed_blocks_are_called_wrongly_up_to_twice_as_often(count: int, sign: int) -> None:
+def test_skewed_blocks_are_called_wrongly_up_to_twice_as_often(subtests: pytest.Subtests) -> None:
     """Exponential noise about the limit: few blocks show little of its long side. The documentation says so."""
-    rng, tries = np.random.default_rng(count + sign), 600
-    skewed = sign * (rng.exponential(size=(tries, count)) - 1)
-    found = [bounds((math.log(LIMIT) + 0.02 * one).tolist(), LIMIT) for one in skewed]
-    regressed = sum(one.p < LOOK_LEVEL for one in found) / tries
-    fine = sum(one.high <= LIMIT for one in found) / tries
-    print(f"skewed by {sign}, {count} blocks: called regressed {regressed:.3f}, fine {fine:.3f}")
-    assert max(regressed, fine) <= 2 * LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
+    for sign in [1, -1]:
+        for count in [8, 16]:
+            with subtests.test(count=count, sign=sign):
+                rng, tries = np.random.default_rng(count + sign), 600
+                skewed = sign * (rng.exponential(size=(tries, count)) - 1)
+                found = [bounds((math.log(LIMIT) + 0.02 * one).tolist(), LIMIT) for one in skewed]
+                regressed = sum(one.p < LOOK_LEVEL for one in found) / tries
+                fine = sum(one.high <= LIMIT for one in found) / tries
+                print(f"skewed by {sign}, {count} blocks: called regressed {regressed:.3f}, fine {fine:.3f}")
+                assert max(regressed, fine) <= 2 * LOOK_LEVEL + 3 * math.sqrt(LOOK_LEVEL / tries)
 
 
 def two_looks(ratios: dict[tuple[str, str], float], spread: float, rng: np.random.Generator) -> dict[str, int]:

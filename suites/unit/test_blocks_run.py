@@ -166,22 +166,20 @@ def counters(**values: float | bool | None) -> Counters:
     )
 
 
-@pytest.mark.parametrize(
-    ("found", "told"),
-    [
+def test_what_disturbs_a_block_is_named(subtests: pytest.Subtests) -> None:
+    """From counters alone."""
+    for found, told in [
         (counters(others=0.2), "other processes used 20% of the cores"),
         (counters(steal=0.05), "the host took 5% of the cores' time"),
         (counters(mhz=1500.0), "the clock was at 1500 MHz, 3000 before"),
         (counters(on_mains=False), "on its battery"),
         (counters(), ""),
         (counters(steal=None, mhz=2900.0, on_mains=True, celsius=95.0), ""),
-    ],
-)
-def test_what_disturbs_a_block_is_named(found: Counters, told: str) -> None:
-    """From counters alone."""
-    why = why_dropped(found, 3000.0)
-    assert told in why
-    assert bool(why) == bool(told)
+    ]:
+        with subtests.test(found=found, told=told):
+            why = why_dropped(found, 3000.0)
+            assert told in why
+            assert bool(why) == bool(told)
 
 
 def test_what_our_own_processes_use_disturbs_nothing() -> None:

@@ -31,13 +31,14 @@ def test_newcombe_stays_inside_the_possible_at_the_edge() -> None:
     assert found.high == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (2, 0), (5, 1), (7, 7), (1, 30)])
-def test_mcnemar_is_the_exact_binomial_test(only_a: int, only_b: int) -> None:
+def test_mcnemar_is_the_exact_binomial_test(subtests: pytest.Subtests) -> None:
     """Checked against scipy; without a discordant case p is 1."""
-    from scipy.stats import binomtest
+    for only_a, only_b in [(0, 0), (2, 0), (5, 1), (7, 7), (1, 30)]:
+        with subtests.test(only_a=only_a, only_b=only_b):
+            from scipy.stats import binomtest
 
-    discordant = only_a + only_b
-    assert mcnemar(only_a, only_b) == (binomtest(only_b, discordant).pvalue if discordant else 1.0)
+            discordant = only_a + only_b
+            assert mcnemar(only_a, only_b) == (binomtest(only_b, discordant).pvalue if discordant else 1.0)
 
 
 def test_the_same_cases_are_compared_in_pairs() -> None:
@@ -111,12 +112,13 @@ def test_one_round_gives_a_ratio_without_an_interval() -> None:
     assert "no interval" in printed(found)
 
 
-@pytest.mark.parametrize("part", ["chip", "cores", "device", "blas", "compute_dtype"])
-def test_speed_on_another_machine_is_said_to_be_incomparable(part: str) -> None:
+def test_speed_on_another_machine_is_said_to_be_incomparable(subtests: pytest.Subtests) -> None:
     """A timing holds inside one lane only."""
-    found = compare(record(), record(environment=environment(**{part: 3 if part == "cores" else "another"})))
-    assert len(found.machine_differences) == 1
-    assert "Speed is NOT comparable" in printed(found)
+    for part in ["chip", "cores", "device", "blas", "compute_dtype"]:
+        with subtests.test(part=part):
+            found = compare(record(), record(environment=environment(**{part: 3 if part == "cores" else "another"})))
+            assert len(found.machine_differences) == 1
+            assert "Speed is NOT comparable" in printed(found)
 
 
 def test_speed_that_was_measured_otherwise_says_so() -> None:

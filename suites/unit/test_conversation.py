@@ -31,23 +31,21 @@ def test_calls_go_from_text_to_data_and_back(style: Format) -> None:
     assert calls_as_text(data, style, TOOLS) == said(text)
 
 
-@pytest.mark.parametrize(
-    ("role", "text"),
-    [
+def test_text_that_data_could_not_hold_stays_text(subtests: pytest.Subtests) -> None:
+    """Nothing that was said is lost."""
+    for role, text in [
         ("assistant", "It is a class."),
         ("assistant", ""),
         ("assistant", "CALL\nThat should do."),
         ("assistant", "CALL\nand\nOTHER"),
         ("assistant", "<tool_call>broken"),
         ("user", "CALL"),
-    ],
-)
-def test_text_that_data_could_not_hold_stays_text(role: str, text: str) -> None:
-    """Nothing that was said is lost."""
-    for name, call in (("CALL", CALL), ("OTHER", OTHER)):
-        text = text.replace(name, render_call(call, "hermes"))
-    message = {"role": role, "content": text}
-    assert calls_as_structure(message, "hermes", TOOLS) == message
+    ]:
+        with subtests.test(role=role, text=text):
+            for name, call in (("CALL", CALL), ("OTHER", OTHER)):
+                text = text.replace(name, render_call(call, "hermes"))
+            message = {"role": role, "content": text}
+            assert calls_as_structure(message, "hermes", TOOLS) == message
 
 
 def test_other_keys_of_a_users_message_stay() -> None:
@@ -65,22 +63,20 @@ def test_a_users_call_that_does_not_fit_its_schema_is_not_written_down() -> None
         calls_as_text(message, "hermes", TOOLS)
 
 
-@pytest.mark.parametrize(
-    ("system", "left"),
-    [
+def test_a_description_is_left_out_with_the_words_that_lead_to_it(subtests: pytest.Subtests) -> None:
+    """What is left reads as it did; a prompt that was nothing else goes."""
+    for system, left in [
         ("You help with Python. Tools:\n{tools}", "You help with Python."),
         ("Call these tools:\n{tools}\nBe brief.", "Be brief."),
         ("Use {tools} or answer.", "Use or answer."),
         ("Help!\n\nYou have:\n\n{tools}", "Help!"),
         ("{tools}", None),
         ("Be brief.", "Be brief."),
-    ],
-)
-def test_a_description_is_left_out_with_the_words_that_lead_to_it(system: str, left: str | None) -> None:
-    """What is left reads as it did; a prompt that was nothing else goes."""
-    messages = [*system_message(prompting(system=system), TOOLS), USER]
-    expected = [{"role": "system", "content": left}, USER] if left else [USER]
-    assert without_description(messages, TOOLS, system) == expected
+    ]:
+        with subtests.test(system=system, left=left):
+            messages = [*system_message(prompting(system=system), TOOLS), USER]
+            expected = [{"role": "system", "content": left}, USER] if left else [USER]
+            assert without_description(messages, TOOLS, system) == expected
 
 
 def test_another_system_prompt_than_the_profiles_is_left_as_it_is() -> None:

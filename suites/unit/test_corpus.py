@@ -115,19 +115,17 @@ def test_no_canonical_query_is_in_the_corpus(splits: Splits) -> None:
         assert not [text for text in said if held_back in text]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_a_near_copy_of_a_canonical_query_is_held_back(subtests: pytest.Subtests) -> None:
+    """The same thing asked in other words."""
+    for query in [
         "find all  Django view functions",
         "Where is UserSerializer defined?",
         "Explain dependency injection",
         "List async functions that use await",
         "Is the ORM slower than SQL?",
-    ],
-)
-def test_a_near_copy_of_a_canonical_query_is_held_back(query: str) -> None:
-    """The same thing asked in other words."""
-    assert is_held_back(example(query))
+    ]:
+        with subtests.test(query=query):
+            assert is_held_back(example(query))
 
 
 def test_an_ordinary_query_is_not_held_back() -> None:
@@ -329,9 +327,9 @@ def test_a_broken_hand_written_line_is_named(tmp_path: Path) -> None:
         list(hand_written(path))
 
 
-@pytest.mark.parametrize(
-    ("docstring", "sentence"),
-    [
+def test_only_a_sentence_that_stands_alone_is_an_answer(subtests: pytest.Subtests) -> None:
+    """Complete, plain and of five to eighteen words."""
+    for docstring, sentence in [
         ("A page of found results. More follows.", "A page of found results."),
         ("Return the value, e.g. a number,\n    as text.\n\nDetails.", "Return the value, e.g. a number, as text."),
         ("Return the value of the given\n    setting.\n\nDetails.", "Return the value of the given setting."),
@@ -339,11 +337,9 @@ def test_a_broken_hand_written_line_is_named(tmp_path: Path) -> None:
         ("See below for what this does exactly.", None),
         ("Return ``x`` without any of the markup.", None),
         ("No sentence here", None),
-    ],
-)
-def test_only_a_sentence_that_stands_alone_is_an_answer(docstring: str, sentence: str | None) -> None:
-    """Complete, plain and of five to eighteen words."""
-    assert first_sentence(docstring) == sentence
+    ]:
+        with subtests.test(docstring=docstring, sentence=sentence):
+            assert first_sentence(docstring) == sentence
 
 
 def test_there_are_many_ways_to_ask() -> None:

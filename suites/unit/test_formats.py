@@ -69,19 +69,17 @@ def test_two_calls_in_prose_are_both_read(style: Format) -> None:
     assert [found.arguments["path"] for found in parse_reply(text, style, TOOLS).calls] == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("style", "value"),
-    [
+def test_a_value_that_a_format_cannot_carry_is_refused(subtests: pytest.Subtests) -> None:
+    """It would be read back as something else."""
+    cases: list[tuple[Format, str]] = [
         ("hermes", "x </tool_call> y"),
         ("qwen3-coder", "x </tool_call> y"),
         ("qwen3-coder", "x </parameter> y"),
         ("qwen3-coder", "NULL"),
-    ],
-)
-def test_a_value_that_a_format_cannot_carry_is_refused(style: Format, value: str) -> None:
-    """It would be read back as something else."""
-    with pytest.raises(InvalidInput, match="cannot carry it"):
-        render_call(call(path=value), style)
+    ]
+    for style, value in cases:
+        with subtests.test(style=style, value=value), pytest.raises(InvalidInput, match="cannot carry it"):
+            render_call(call(path=value), style)
 
 
 NO_CALLS: list[tuple[Format, str, Failure]] = [
@@ -217,27 +215,35 @@ def some_value(dice: random.Random, depth: int = 0) -> Any:
     return values if kind == 6 else {dice.choice(["a", "ü", '"', "name", "null"]): value for value in values}
 
 
-@pytest.mark.parametrize("style", FORMATS)
-@pytest.mark.parametrize("tools", [None, WIDE], ids=["types-of-the-values", "schemas"])
-def test_a_call_is_read_back_to_the_letter_or_is_refused(style: Format, tools: Tools | None) -> None:
+def test_a_call_is_read_back_to_the_letter_or_is_refused(subtests: pytest.Subtests) -> None:
     """Random arguments of every type; each format carries most of them."""
-    dice, carried, refused = random.Random(8), 0, 0
-    for _ in range(300):
-        keys = dice.sample(list(ANYTHING), dice.randrange(1, 4))
-        given = Call(name="wide", arguments={key: some_value(dice) for key in keys})
-        if tools:  # values of the schema's types, so that little is refused for those
-            fitting = {"text": "".join(dice.choices(PIECES, k=3)), "whole": 2**70, "real": 2.5, "switch": True}
-            given = Call(name="wide", arguments=given.arguments | {k: v for k, v in fitting.items() if k in keys})
-        try:
-            text = render_call(given, style, tools)
-        except InvalidInput:
-            refused += 1
-            continue
-        carried += 1
-        known = tools or [{"function": {"name": "wide", "parameters": {"properties": _types(given)}}}]
-        assert same_calls(parse_reply(f"Look: {text}\nDone.", style, known).calls, [given])
-    assert carried > 50
-    assert refused > 10
+    for style in FORMATS:
+        for tools in [None, WIDE]:
+            with subtests.test(tools=tools, style=style):
+                dice, carried, refused = random.Random(8), 0, 0
+                for _ in range(300):
+                    keys = dice.sample(list(ANYTHING), dice.randrange(1, 4))
+                    given = Call(name="wide", arguments={key: some_value(dice) for key in keys})
+                    if tools:  # values of the schema's types, so that little is refused for those
+                        fitting = {
+                            "text": "".join(dice.choices(PIECES, k=3)),
+                            "whole": 2**70,
+                            "real": 2.5,
+                            "switch": True,
+                        }
+                        given = Call(
+                            name="wide", arguments=given.arguments | {k: v for k, v in fitting.items() if k in keys}
+                        )
+                    try:
+                        text = render_call(given, style, tools)
+                    except InvalidInput:
+                        refused += 1
+                        continue
+                    carried += 1
+                    known = tools or [{"function": {"name": "wide", "parameters": {"properties": _types(given)}}}]
+                    assert same_calls(parse_reply(f"Look: {text}\nDone.", style, known).calls, [given])
+                assert carried > 50
+                assert refused > 10
 
 
 def _types(given: Call) -> dict[str, dict]:

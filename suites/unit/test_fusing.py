@@ -2,7 +2,6 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,19 +14,16 @@ def tensors(*sizes: int) -> list[Tensor]:
     return [Tensor(name=f"t{i}.weight", dtype="U8", shape=(size,), size=size) for i, size in enumerate(sizes)]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
+def test_a_target_that_is_not_written_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    """Before anything is read."""
+    for wanted, message in [
         ((7, 64, "preserve"), "width 7 is not written. Affine codes are, with width 2, 3, 4, 5, 6, 8, float"),
         (("mxfp4", 32, "preserve"), "width 'mxfp4' is not written"),
         ((4, 16, "preserve"), "group size 16 is not written. Affine codes are, with group size 32, 64, 128"),
         ((4, 64, "awq"), "recipe 'awq' is not written"),
-    ],
-)
-def test_a_target_that_is_not_written_is_refused_by_name(wanted: tuple[Any, ...], message: str) -> None:
-    """Before anything is read."""
-    with pytest.raises(InvalidInput, match=message):
-        target(*wanted)
+    ]:
+        with subtests.test(wanted=wanted, message=message), pytest.raises(InvalidInput, match=message):
+            target(*wanted)
 
 
 def test_shards_begin_where_those_of_mlx_lm_do() -> None:

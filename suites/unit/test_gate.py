@@ -1,6 +1,5 @@
 """The merge gate: every planted regression is named, and identical runs are fine."""
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -9,7 +8,7 @@ from harness.absence import absences
 from harness.block_record import Block
 from harness.finding import Finding, GateReport, gate_report
 from harness.gate import compare_with_baseline, smallest_loss
-from harness.gate_text import LIMIT, gate_markdown
+from harness.gate_text import LIMIT, gate_markdown, terminal_lines
 from harness.latency_finding import latency_finding
 from harness.profile import Profile
 from harness.record import RunRecord
@@ -103,9 +102,9 @@ def _not_applicable() -> RunRecord:
     return kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
 
 
-@pytest.mark.parametrize(
-    ("plant", "check", "named"),
-    [
+def test_what_the_baseline_has_and_the_run_has_not_fails_by_name(subtests: pytest.Subtests) -> None:
+    """Nothing passes by absence."""
+    for plant, check, named in [
         (_dropped, "query", "canonical/view-functions"),
         (_renamed, "query", "held-out/held-out-03 (renamed: its text is held-out/held-out-99 now)"),
         (_reworded, "query", "held-out/held-out-03 (was 'Query of held-out-03', is 'Another question')"),
@@ -119,31 +118,12 @@ def _not_applicable() -> RunRecord:
         (lambda: without_verdicts(PRODUCTION, "termination"), "gate", "termination"),
         (_not_applicable, "gate", "termination"),
         (lambda: with_variant(BASELINE, PRODUCTION, role="candidate"), "role", "was production, is candidate"),
-    ],
-    ids=[
-        "query dropped",
-        "query renamed",
-        "query reworded",
-        "system prompt lost",
-        "another system prompt of the same length",
-        "variant missing",
-        "suite missing",
-        "timing missing",
-        "memory missing",
-        "size missing",
-        "gate missing",
-        "gate no longer applicable",
-        "role weakened",
-    ],
-)
-def test_what_the_baseline_has_and_the_run_has_not_fails_by_name(
-    plant: Callable[[], RunRecord], check: str, named: str
-) -> None:
-    """Nothing passes by absence."""
-    report = judged(plant())
-    assert report.exit_code == 1
-    found = [f for f in report.findings if (f.outcome, f.subject, f.check) == ("missing", PRODUCTION, check)]
-    assert any(named in f.detail for f in found), report.reasons
+    ]:
+        with subtests.test(plant=plant, check=check, named=named):
+            report = judged(plant())
+            assert report.exit_code == 1
+            found = [f for f in report.findings if (f.outcome, f.subject, f.check) == ("missing", PRODUCTION, check)]
+            assert any(named in f.detail for f in found), report.reasons
 
 
 def test_an_absence_is_found_without_the_help_of_the_profile() -> None:
@@ -174,9 +154,9 @@ def _changed_share(gate: str = "held-out") -> RunRecord:
     return kept.model_copy(update={"verdicts": (*kept.verdicts, made)})
 
 
-@pytest.mark.parametrize(
-    ("plant", "check", "named"),
-    [
+def test_a_run_that_cannot_be_judged_is_invalid(subtests: pytest.Subtests) -> None:
+    """Exit code 2, with the fault."""
+    for plant, check, named in [
         (_asked_twice, "duplicated query", "held-out/held-out-02"),
         (_copied, "duplicated query", "Query of held-out-02"),
         (_empty, "empty run", "nothing was measured"),
@@ -196,13 +176,13 @@ def _changed_share(gate: str = "held-out") -> RunRecord:
                 ("termination", "its replies give 1.0000"),
             )
         ),
-    ],
-)
-def test_a_run_that_cannot_be_judged_is_invalid(plant: Callable[[], RunRecord], check: str, named: str) -> None:
-    """Exit code 2, with the fault."""
-    report = judged(plant())
-    assert report.exit_code == 2
-    assert any(f.outcome == "invalid" and f.check == check and named in f.detail for f in report.findings), report
+    ]:
+        with subtests.test(plant=plant, check=check, named=named):
+            report = judged(plant())
+            assert report.exit_code == 2
+            assert any(f.outcome == "invalid" and f.check == check and named in f.detail for f in report.findings), (
+                report
+            )
 
 
 def test_a_limit_that_was_loosened_is_told_and_does_not_block() -> None:
@@ -454,3 +434,24 @@ def test_a_slowdown_stays_one_where_another_quantity_has_no_values() -> None:
     assert latency_finding(timed(why=why, blocks=blocks), blocks=True).outcome == "regressed"
     assert latency_finding(timed(why=why, blocks=blocks, quantities=()), blocks=True).outcome == "inconclusive"
     assert latency_finding(timed(why="it died", ended=True, blocks=blocks), blocks=True).outcome == "missing"
+
+
+def test_a_terminal_shows_in_full_what_speaks_against_the_change_and_names_the_rest() -> None:
+    """A person looks at one screen; all figures are in the reports."""
+    findings = [
+        Finding(check="size", subject="b", outcome="fine", detail="s"),
+        Finding(check="latency", subject="b", outcome="fine", detail="timed"),
+        Finding(check="memory", subject="b", outcome="fine", detail="m"),
+        Finding(check="latency", subject="a", outcome="not judged", detail="n", blocks=False),
+        Finding(check="latency", subject="c", outcome="not judged", detail="n", blocks=False),
+        Finding(check="calls", subject="c", outcome="regressed", detail="told", blocks=False),
+        *(Finding(check="canonical", subject=f"v{i}", outcome="regressed", detail=f"lost {i}") for i in range(26)),
+    ]
+    assert terminal_lines(gate_report(findings)) == [
+        *(f"regressed: v{i}: canonical: lost {i}" for i in range(25)),
+        "... and 2 more",
+        "fine: b: latency: timed",
+        "not judged: latency: a, c",
+        "fine: b: size, memory",
+    ]
+    assert terminal_lines(gate_report(findings[5:6])) == ["regressed (does not block): c: calls: told"]

@@ -19,36 +19,30 @@ HELD = HeldBack(
 )
 
 
-@pytest.mark.parametrize(
-    "example",
-    [
+def test_the_same_kind_of_reply_about_the_same_thing_is_too_near(subtests: pytest.Subtests) -> None:
+    """However differently it is asked."""
+    for example in [
         tool("Where is slugify() defined?", "slugify"),
         tool("Open _pytest/hookspec.py", "_pytest/hookspec.py"),
         tool("ls contrib/auth", "contrib/auth"),
         written("What is an ORM?", "django-orm"),
         written("What is a ForeignKey?", "django-foreign-key"),
         direct("What is ORMs?", "ORMs"),
-    ],
-    ids=lambda example: example.query,
-)
-def test_the_same_kind_of_reply_about_the_same_thing_is_too_near(example) -> None:
-    """However differently it is asked."""
-    assert HELD.shares_noun(example)
+    ]:
+        with subtests.test(example=example):
+            assert HELD.shares_noun(example)
 
 
-@pytest.mark.parametrize(
-    "example",
-    [
+def test_another_thing_or_another_kind_of_reply_is_not(subtests: pytest.Subtests) -> None:
+    """The contrast is what there is to learn."""
+    for example in [
         direct("What does slugify do?", "slugify"),
         tool("Open flask/hookspec.py", "flask/views.py"),
         tool("Where is slug defined?", "slug"),
         written("What is a Django view?", "django-views"),
-    ],
-    ids=lambda example: example.query,
-)
-def test_another_thing_or_another_kind_of_reply_is_not(example) -> None:
-    """The contrast is what there is to learn."""
-    assert not HELD.shares_noun(example)
+    ]:
+        with subtests.test(example=example):
+            assert not HELD.shares_noun(example)
 
 
 @pytest.mark.parametrize("path", [CANONICAL, PROBES], ids=lambda path: path.name)

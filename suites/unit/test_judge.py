@@ -52,27 +52,27 @@ def test_a_missing_reply_is_missing_and_never_a_pass(subtests: pytest.Subtests) 
                 assert gate(evidence([one for one in asked if one.case != lost], role, asked=asked)).status == "missing"
 
 
-@pytest.mark.parametrize("gate", SHARES)
-def test_a_gate_without_prompts_is_not_applicable(gate) -> None:
+def test_a_gate_without_prompts_is_not_applicable(subtests: pytest.Subtests) -> None:
     """It says so by name; it does not pass with nothing measured."""
-    found = gate(evidence([]))
-    assert (found.status, found.measured) == ("not applicable", None)
+    for gate in SHARES:
+        with subtests.test(gate=gate):
+            found = gate(evidence([]))
+            assert (found.status, found.measured) == ("not applicable", None)
 
 
-@pytest.mark.parametrize(
-    ("role", "right", "status"),
-    [
+def test_only_production_can_fail_a_gate(subtests: pytest.Subtests) -> None:
+    """A candidate is expected to fail, a control is told about."""
+    cases: list[tuple[Role, int, Status]] = [
         ("production", 5, "pass"),
         ("production", 4, "fail"),
         ("candidate", 5, "xpass"),
         ("candidate", 4, "xfail"),
         ("control", 5, "info"),
         ("control", 4, "info"),
-    ],
-)
-def test_only_production_can_fail_a_gate(role: Role, right: int, status: Status) -> None:
-    """A candidate is expected to fail, a control is told about."""
-    assert judge.canonical(evidence(canonical(right), role)).status == status
+    ]
+    for role, right, status in cases:
+        with subtests.test(role=role, right=right, status=status):
+            assert judge.canonical(evidence(canonical(right), role)).status == status
 
 
 def test_a_failing_share_names_its_cases_and_how_sure_it_is() -> None:
@@ -97,9 +97,9 @@ def test_a_reply_to_another_turn_or_suite_does_not_count() -> None:
     assert judge.held_out(evidence([second], asked=[first, second])).status == "missing"
 
 
-@pytest.mark.parametrize(
-    ("label", "decision", "over", "under", "right"),
-    [
+def test_each_decision_counts_where_it_is_documented(subtests: pytest.Subtests) -> None:
+    """An attempt at a call is an over-call, a malformed one is no under-call; an empty reply is never right."""
+    for label, decision, over, under, right in [
         ("direct", "answer", 0, None, True),
         ("direct", "call", 1, None, False),
         ("direct", "malformed", 1, None, False),
@@ -108,16 +108,12 @@ def test_a_reply_to_another_turn_or_suite_does_not_count() -> None:
         ("tool", "answer", None, 1, False),
         ("tool", "empty", None, 1, False),
         ("tool", "malformed", None, 0, False),
-    ],
-)
-def test_each_decision_counts_where_it_is_documented(
-    label: str, decision: str, over: int | None, under: int | None, right: bool
-) -> None:
-    """An attempt at a call is an over-call, a malformed one is no under-call; an empty reply is never right."""
-    found = evidence([reply("row", label, suite="held-out", decision=decision)])
-    assert judge.over_calls(found).measured == over
-    assert judge.under_calls(found).measured == under
-    assert judge.held_out(found).measured == right
+    ]:
+        with subtests.test(label=label, decision=decision, over=over, under=under, right=right):
+            found = evidence([reply("row", label, suite="held-out", decision=decision)])
+            assert judge.over_calls(found).measured == over
+            assert judge.under_calls(found).measured == under
+            assert judge.held_out(found).measured == right
 
 
 def test_hard_probes_do_not_count_for_termination() -> None:
@@ -163,9 +159,9 @@ LOST_2 = [*held_out(40, of=40), *probes(58, of=60)]
 LOST_9 = [*held_out(40, of=40), *probes(51, of=60)]
 
 
-@pytest.mark.parametrize(
-    ("ours", "role", "status"),
-    [
+def test_accuracy_against_the_adapter_has_three_verdicts(subtests: pytest.Subtests) -> None:
+    """Nothing of 100 lost is fine, two are open, nine are a regression."""
+    cases: list[tuple[Any, Role, Status]] = [
         (SAME, "production", "pass"),
         (LOST_2, "production", "inconclusive"),
         (LOST_9, "production", "fail"),
@@ -174,12 +170,11 @@ LOST_9 = [*held_out(40, of=40), *probes(51, of=60)]
         (LOST_9, "candidate", "xfail"),
         (LOST_2, "control", "info"),
         (LOST_9, "control", "info"),
-    ],
-)
-def test_accuracy_against_the_adapter_has_three_verdicts(ours: list[Reply], role: Role, status: Status) -> None:
-    """Nothing of 100 lost is fine, two are open, nine are a regression."""
-    found = against(ours, role)
-    assert found.status == status, found.detail
+    ]
+    for ours, role, status in cases:
+        with subtests.test(ours=ours, role=role, status=status):
+            found = against(ours, role)
+            assert found.status == status, found.detail
 
 
 def test_a_loss_names_its_prompts_and_its_figures() -> None:

@@ -31,9 +31,10 @@ def test_every_rung_but_the_last_takes_the_same_optimiser_step(batch: int) -> No
     assert last.layers == 8
 
 
-@pytest.mark.parametrize(("batch", "layers"), [(1, 1), (1, 2), (2, 1), (2, 3)])
-def test_no_rung_is_tried_twice(batch: int, layers: int) -> None:
+def test_no_rung_is_tried_twice(subtests: pytest.Subtests) -> None:
     """However little there is to give up."""
-    rungs = ladder(training(batch, layers))
-    assert len(set(rungs)) == len(rungs)
-    assert all(rung.layers >= 1 for rung in rungs)
+    for batch, layers in [(1, 1), (1, 2), (2, 1), (2, 3)]:
+        with subtests.test(batch=batch, layers=layers):
+            rungs = ladder(training(batch, layers))
+            assert len(set(rungs)) == len(rungs)
+            assert all(rung.layers >= 1 for rung in rungs)

@@ -34,9 +34,9 @@ def test_clean_splits_leak_nothing() -> None:
     assert 0 < found.highest["train-valid"] < 0.8
 
 
-@pytest.mark.parametrize(
-    ("split", "example", "field", "message"),
-    [
+def test_a_single_leak_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    """Each kind of it is counted apart."""
+    for split, example, field, message in [
         ("test", direct("Explain Amber", "Amber", "x"), "shared_symbols", "1 symbols in two splits"),
         ("valid", tool("Where is Amber defined", "Oak"), "near_duplicates", "1 pairs across splits"),
         (
@@ -52,15 +52,12 @@ def test_clean_splits_leak_nothing() -> None:
             "shared_phrasings",
             "1 phrasings of the test split",
         ),
-    ],
-    ids=["symbol", "near-duplicate", "canonical", "noun", "phrasing"],
-)
-def test_a_single_leak_is_refused_by_name(split: str, example: Example, field: str, message: str) -> None:
-    """Each kind of it is counted apart."""
-    found = leaks(split, example)
-    assert getattr(found, field) == 1
-    with pytest.raises(InvalidInput, match=message):
-        require_none(found)
+    ]:
+        with subtests.test(split=split, example=example, field=field, message=message):
+            found = leaks(split, example)
+            assert getattr(found, field) == 1
+            with pytest.raises(InvalidInput, match=message):
+                require_none(found)
 
 
 def test_a_symbol_written_otherwise_is_still_shared() -> None:

@@ -114,16 +114,17 @@ def test_a_failed_test_that_no_verdict_speaks_for_is_recorded() -> None:
     assert ledger.unexplained() == ("gate[b]", "timing[a]")
 
 
-@pytest.mark.parametrize("name", ["pocket", "smollm2", "qwen3-coder-30b", "qwen25-coder-7b"])
-def test_every_variant_is_in_one_shard_and_the_adapter_in_the_first(name: str) -> None:
+def test_every_variant_is_in_one_shard_and_the_adapter_in_the_first(subtests: pytest.Subtests) -> None:
     """But the one that timings are compared with, which is in all."""
-    found = profile.load(name).profile
-    divided, shared = shards(found), found.budgets.latency.relative_to
-    own = [variant for one in divided for variant in one.variants if variant != shared]
-    assert sorted(own) == sorted(set(found.variant_names()) - {shared})
-    assert divided[0].name == "adapter"
-    assert all(shared in one.variants for one in divided if shared)
-    assert {one.bits for one in divided if one.bits} == set(found.fuse.widths if found.fuse else ())
+    for name in ["pocket", "smollm2", "qwen3-coder-30b", "qwen25-coder-7b"]:
+        with subtests.test(name=name):
+            found = profile.load(name).profile
+            divided, shared = shards(found), found.budgets.latency.relative_to
+            own = [variant for one in divided for variant in one.variants if variant != shared]
+            assert sorted(own) == sorted(set(found.variant_names()) - {shared})
+            assert divided[0].name == "adapter"
+            assert all(shared in one.variants for one in divided if shared)
+            assert {one.bits for one in divided if one.bits} == set(found.fuse.widths if found.fuse else ())
 
 
 def test_a_profile_of_one_variant_is_one_shard() -> None:

@@ -23,10 +23,11 @@ def test_four_profiles_are_shipped() -> None:
     assert SHIPPED == ["pocket", "qwen25-coder-7b", "qwen3-coder-30b", "smollm2"]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_profile_loads_by_its_name(name: str) -> None:
+def test_a_shipped_profile_loads_by_its_name(subtests: pytest.Subtests) -> None:
     """The name in the file is the name of the file."""
-    assert load(name).profile.name == name
+    for name in SHIPPED:
+        with subtests.test(name=name):
+            assert load(name).profile.name == name
 
 
 def test_a_profile_loads_from_any_path(tmp_path: Path) -> None:

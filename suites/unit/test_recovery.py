@@ -22,13 +22,16 @@ def base() -> np.ndarray:
     return np.full(80, 3.0) + gains()
 
 
-@pytest.mark.parametrize(("kept", "outcome"), [(1.0, "fine"), (0.96, "fine"), (0.9, "regressed"), (-0.5, "regressed")])
-def test_a_known_share_of_every_tokens_gain_is_found(kept: float, outcome: str) -> None:
+def test_a_known_share_of_every_tokens_gain_is_found(subtests: pytest.Subtests) -> None:
     """A variant that keeps the same share everywhere recovers exactly that."""
-    found = recovery(scores(base() - kept * gains()), scores(base()), scores(base() - gains()), None, floor=0.95)
-    assert found.share is not None
-    assert found.share.value == pytest.approx(kept, abs=1e-5)
-    assert found.outcome == outcome
+    for kept, outcome in [(1.0, "fine"), (0.96, "fine"), (0.9, "regressed"), (-0.5, "regressed")]:
+        with subtests.test(kept=kept, outcome=outcome):
+            found = recovery(
+                scores(base() - kept * gains()), scores(base()), scores(base() - gains()), None, floor=0.95
+            )
+            assert found.share is not None
+            assert found.share.value == pytest.approx(kept, abs=1e-5)
+            assert found.outcome == outcome
 
 
 def test_tokens_count_once_however_long_their_row_is() -> None:

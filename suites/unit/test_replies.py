@@ -23,38 +23,40 @@ def read(text: str, finish: Finish = "stop", case: Case = CASES[0], stops: tuple
     return read_reply(case, text, (1, 2), finish, (7,) * 10, prompting(stop_sequences=stops), TOOLS)
 
 
-@pytest.mark.parametrize("name", SYNTHETIC_CONTROLS)
-@pytest.mark.parametrize("style", get_args(Format))
-def test_a_synthetic_control_is_caught_by_the_judge(name: str, style: Format) -> None:
+def test_a_synthetic_control_is_caught_by_the_judge(subtests: pytest.Subtests) -> None:
     """In every format: each run proves that its gate can fail."""
-    replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
-    evidence = Evidence(variant=name, role="control", cases=tuple(CASES), replies=tuple(replies), budgets=Budgets())
-    assert control(evidence).status == "pass"
+    for name in SYNTHETIC_CONTROLS:
+        for style in get_args(Format):
+            with subtests.test(style=style, name=name):
+                replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
+                evidence = Evidence(
+                    variant=name, role="control", cases=tuple(CASES), replies=tuple(replies), budgets=Budgets()
+                )
+                assert control(evidence).status == "pass"
 
 
-@pytest.mark.parametrize(("name", "decision"), [("always-call", "call"), ("always-direct", "answer")])
-@pytest.mark.parametrize("style", get_args(Format))
-def test_a_synthetic_control_does_what_its_name_says(name: str, decision: str, style: Format) -> None:
+def test_a_synthetic_control_does_what_its_name_says(subtests: pytest.Subtests) -> None:
     """A control that is caught for malformed calls would prove nothing."""
-    replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
-    assert {reply.decision for reply in replies} == {decision}
+    for name, decision in [("always-call", "call"), ("always-direct", "answer")]:
+        for style in get_args(Format):
+            with subtests.test(style=style, name=name, decision=decision):
+                replies = synthetic_replies(name, CASES, prompting(format=style), TOOLS)
+                assert {reply.decision for reply in replies} == {decision}
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
+def test_always_call_makes_a_valid_call_from_any_usual_schema(subtests: pytest.Subtests) -> None:
+    """Users bring their own tools."""
+    for schema in [
         {"type": "string", "enum": ["fast", "slow"]},
         {"type": ["integer", "null"]},
         {"type": "integer", "minimum": 5},
         {"type": "array"},
         {},
-    ],
-)
-def test_always_call_makes_a_valid_call_from_any_usual_schema(schema: dict) -> None:
-    """Users bring their own tools."""
-    parameters = {"type": "object", "properties": {"mode": schema}, "required": ["mode"]}
-    tools: Tools = [{"type": "function", "function": {"name": "go", "parameters": parameters}}]
-    assert {reply.decision for reply in synthetic_replies("always-call", CASES, prompting(), tools)} == {"call"}
+    ]:
+        with subtests.test(schema=schema):
+            parameters = {"type": "object", "properties": {"mode": schema}, "required": ["mode"]}
+            tools: Tools = [{"type": "function", "function": {"name": "go", "parameters": parameters}}]
+            assert {reply.decision for reply in synthetic_replies("always-call", CASES, prompting(), tools)} == {"call"}
 
 
 def test_a_call_is_read_with_its_arguments() -> None:
@@ -92,19 +94,18 @@ def test_a_malformed_call_is_kept_with_its_failure() -> None:
     assert reply.failure == "unknown tool: 'rm'; known: run_command, read_file, list_directory"
 
 
-@pytest.mark.parametrize(
-    ("text", "finish", "failure"),
-    [
+def test_a_failure_beside_the_calls_text_is_named_too(subtests: pytest.Subtests) -> None:
+    """For a query that wants a call."""
+    cases: list[tuple[str, Finish, str | None]] = [
         ("It is a class.", "stop", "no call: it answers where a tool is to be called"),
         ("  ", "stop", "no call: nothing was said"),
         (CALL, "stop", None),
         (CALL, "length", "ran past stop: none in 2 tokens"),
         (f"{CALL}<|im_end|>More", "stop", "ran past stop: it writes on after one"),
-    ],
-)
-def test_a_failure_beside_the_calls_text_is_named_too(text: str, finish: Finish, failure: str | None) -> None:
-    """For a query that wants a call."""
-    assert read(text, finish).failure == failure
+    ]
+    for text, finish, failure in cases:
+        with subtests.test(text=text, finish=finish, failure=failure):
+            assert read(text, finish).failure == failure
 
 
 def test_an_answer_where_one_is_wanted_has_no_failure() -> None:

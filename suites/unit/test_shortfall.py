@@ -30,14 +30,11 @@ def test_ties_either_way_are_rounding() -> None:
     assert outcome() == "rounding"
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"scales": 1}, {"far": 1}, {"short": -0.02}, {"short": 0.02}, {"short": float("nan")}],
-    ids=["a scale", "a code far from a tie", "weaker by a fiftieth", "stronger by a fiftieth", "no number"],
-)
-def test_one_thing_that_rounding_does_not_do_is_enough(changes: dict[str, float]) -> None:
+def test_one_thing_that_rounding_does_not_do_is_enough(subtests: pytest.Subtests) -> None:
     """Each alone."""
-    assert outcome(**changes) == "differs"
+    for changes in [{"scales": 1}, {"far": 1}, {"short": -0.02}, {"short": 0.02}, {"short": float("nan")}]:
+        with subtests.test(changes=changes):
+            assert outcome(**changes) == "differs"
 
 
 def test_all_against_the_delta_is_no_rounding_however_few_they_are() -> None:

@@ -14,9 +14,9 @@ from harness.stats import (
 )
 
 
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
+def test_clopper_pearson_gives_the_published_values(subtests: pytest.Subtests) -> None:
+    """From tables of exact 95 % limits."""
+    for successes, trials, low, high in [
         (5, 5, 0.4782, 1.0),
         (3, 5, 0.1466, 0.9473),
         (0, 10, 0.0, 0.3085),
@@ -24,30 +24,29 @@ from harness.stats import (
         (8, 10, 0.4439, 0.9748),
         (1, 20, 0.0013, 0.2487),
         (0, 100, 0.0, 0.0362),
-    ],
-)
-def test_clopper_pearson_gives_the_published_values(successes: int, trials: int, low: float, high: float) -> None:
-    """From tables of exact 95 % limits."""
-    found = clopper_pearson(successes, trials)
-    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    ]:
+        with subtests.test(successes=successes, trials=trials, low=low, high=high):
+            found = clopper_pearson(successes, trials)
+            assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@pytest.mark.parametrize("trials", [1, 5, 69, 201])
-def test_shares_and_losses_are_bounded_as_scipys_binomial_test_does(trials: int) -> None:
+def test_shares_and_losses_are_bounded_as_scipys_binomial_test_does(subtests: pytest.Subtests) -> None:
     """Another way to the same limits: it searches for them, ours are quantiles."""
-    from scipy.stats import binomtest
+    for trials in [1, 5, 69, 201]:
+        with subtests.test(trials=trials):
+            from scipy.stats import binomtest
 
-    for lost in sorted({0, 1, trials // 3, trials - 1, trials}):
-        theirs = binomtest(lost, trials).proportion_ci(0.95, "exact")
-        ours = clopper_pearson(lost, trials)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-10)
-        for gained in sorted({0, (trials - lost) // 2, trials - lost}):
-            if lost + gained:
-                p = binomtest(lost, lost + gained, 0.5, alternative="greater").pvalue
-                assert mcnemar_greater(lost, gained) == pytest.approx(p, abs=1e-12)
-            high = binomtest(lost, trials, alternative="less").proportion_ci(0.955, "exact").high
-            low = binomtest(gained, trials, alternative="greater").proportion_ci(0.995, "exact").low
-            assert paired_upper_bound(lost, gained, trials) == pytest.approx(high - low, abs=1e-10)
+            for lost in sorted({0, 1, trials // 3, trials - 1, trials}):
+                theirs = binomtest(lost, trials).proportion_ci(0.95, "exact")
+                ours = clopper_pearson(lost, trials)
+                assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-10)
+                for gained in sorted({0, (trials - lost) // 2, trials - lost}):
+                    if lost + gained:
+                        p = binomtest(lost, lost + gained, 0.5, alternative="greater").pvalue
+                        assert mcnemar_greater(lost, gained) == pytest.approx(p, abs=1e-12)
+                    high = binomtest(lost, trials, alternative="less").proportion_ci(0.955, "exact").high
+                    low = binomtest(gained, trials, alternative="greater").proportion_ci(0.995, "exact").low
+                    assert paired_upper_bound(lost, gained, trials) == pytest.approx(high - low, abs=1e-10)
 
 
 @pytest.mark.parametrize("trials", [5, 20])
@@ -90,13 +89,18 @@ def test_one_sample_has_no_interval() -> None:
         ratio_of_medians((1.0,), (1.0, 2.0))
 
 
-@pytest.mark.parametrize(
-    ("lost", "gained", "p"),
-    [(0, 0, 1.0), (5, 0, 0.03125), (6, 0, 0.015625), (8, 1, 0.01953125), (10, 2, 0.019287109375), (1, 5, 0.984375)],
-)
-def test_a_one_sided_mcnemar_test_gives_the_tabulated_values(lost: int, gained: int, p: float) -> None:
+def test_a_one_sided_mcnemar_test_gives_the_tabulated_values(subtests: pytest.Subtests) -> None:
     """From tables of the sign test, as the exact test is one on the prompts that differ."""
-    assert mcnemar_greater(lost, gained) == pytest.approx(p)
+    for lost, gained, p in [
+        (0, 0, 1.0),
+        (5, 0, 0.03125),
+        (6, 0, 0.015625),
+        (8, 1, 0.01953125),
+        (10, 2, 0.019287109375),
+        (1, 5, 0.984375),
+    ]:
+        with subtests.test(lost=lost, gained=gained, p=p):
+            assert mcnemar_greater(lost, gained) == pytest.approx(p)
 
 
 def test_holm_gives_the_worked_values() -> None:

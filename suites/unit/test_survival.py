@@ -51,10 +51,11 @@ def test_the_smallest_width_that_passes_all_three_is_safe() -> None:
     assert found.notes[-1] == "The Phase 8 record's threshold (4 bits fails, 5 holds) repeats here."
 
 
-@pytest.mark.parametrize("gate", ["integrity", "recovery", "canonical", "accuracy"])
-def test_each_of_the_questions_can_make_a_width_unsafe(gate: str) -> None:
+def test_each_of_the_questions_can_make_a_width_unsafe(subtests: pytest.Subtests) -> None:
     """None of them is made up for by the others."""
-    assert survival.answer(ladder(rung(5)), verdicts(5, **{gate: "fail"})).smallest is None
+    for gate in ["integrity", "recovery", "canonical", "accuracy"]:
+        with subtests.test(gate=gate):
+            assert survival.answer(ladder(rung(5)), verdicts(5, **{gate: "fail"})).smallest is None
 
 
 def test_what_is_inconclusive_is_not_safe_and_said_apart() -> None:

@@ -160,15 +160,13 @@ def test_a_long_output_says_how_much_is_missing(tree: SourceTree) -> None:
     assert not is_cut("x")
 
 
-@pytest.mark.parametrize(
-    ("output", "short"),
-    [
+def test_shorten_leaves_a_visible_mark(subtests: pytest.Subtests) -> None:
+    """Two lines and ten characters are allowed."""
+    for output, short in [
         ("a\nb", "a\nb"),
         ("a\nb\nc", "a\nb\n[+1 more]"),
         ("a" * 12, "a" * 10 + "..."),
         ("a" * 8 + "\nbbb", "a" * 8 + "\n[+1 more]"),
-    ],
-)
-def test_shorten_leaves_a_visible_mark(output: str, short: str) -> None:
-    """Two lines and ten characters are allowed."""
-    assert shorten(output, 2, 10) == short
+    ]:
+        with subtests.test(output=output, short=short):
+            assert shorten(output, 2, 10) == short

@@ -7,9 +7,9 @@ from harness.verdicts import absent, is_good, outcome
 from suites.unit.records import verdict
 
 
-@pytest.mark.parametrize(
-    ("statuses", "code"),
-    [
+def test_the_exit_code_follows_from_the_verdicts(subtests: pytest.Subtests) -> None:
+    """Failed or empty is 1, inconclusive 3; a failure outweighs what is open."""
+    for statuses, code in [
         ([], 1),
         (["pass"], 0),
         (["pass", "xfail", "xpass", "new", "info", "not applicable"], 0),
@@ -17,11 +17,9 @@ from suites.unit.records import verdict
         (["pass", "fail"], 1),
         (["pass", "inconclusive"], 3),
         (["fail", "inconclusive"], 1),
-    ],
-)
-def test_the_exit_code_follows_from_the_verdicts(statuses: list[str], code: int) -> None:
-    """Failed or empty is 1, inconclusive 3; a failure outweighs what is open."""
-    assert outcome([verdict(status=status) for status in statuses])[0] == code
+    ]:
+        with subtests.test(statuses=statuses, code=code):
+            assert outcome([verdict(status=status) for status in statuses])[0] == code
 
 
 def test_synthetic_controls_alone_judge_nothing() -> None:

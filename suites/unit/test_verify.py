@@ -114,9 +114,9 @@ def test_a_call_that_is_refused_gives_no_result(built: Path, tree: SourceTree) -
     assert ["refused" in fault.found for fault in changed_results([examples[0]._replace(call=call)], tree)] == [True]
 
 
-@pytest.mark.parametrize(
-    ("result", "is_shown"),
-    [
+def test_a_shortened_result_is_the_start_of_the_output(subtests: pytest.Subtests) -> None:
+    """And says truly how much is missing."""
+    for result, is_shown in [
         ("one\ntwo\nthree", True),
         ("one\n[+2 more]", True),
         ("o...\n[+2 more]", True),
@@ -128,11 +128,9 @@ def test_a_call_that_is_refused_gives_no_result(built: Path, tree: SourceTree) -
         ("one\ntwo\nthree\n[+0 more]", False),
         ("one\n[+x more]", False),
         ("...\n...\n...", False),
-    ],
-)
-def test_a_shortened_result_is_the_start_of_the_output(result: str, is_shown: bool) -> None:
-    """And says truly how much is missing."""
-    assert shows(result, "one\ntwo\nthree") == is_shown
+    ]:
+        with subtests.test(result=result, is_shown=is_shown):
+            assert shows(result, "one\ntwo\nthree") == is_shown
 
 
 def test_provenance_that_does_not_fit_its_rows_is_named(built: Path) -> None:
