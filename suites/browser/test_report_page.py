@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.history_plot import QUANTITIES
 from suites.browser.conftest import THEMES
 
 PAGES = ("run", "lane", "gate", "hostile", "unreadable")
@@ -183,11 +184,11 @@ def test_the_gate_comes_first_with_its_worst_finding_flips_and_diff(look) -> Non
     assert shown(page, "[data-item=finding]") == outcomes.count("fine") > 0
 
 
-def test_the_history_shows_a_lasting_change_and_three_charts(look) -> None:
+def test_the_history_shows_a_lasting_change_and_a_chart_for_each_quantity(look) -> None:
     """From the runs of the lane before this one."""
     page = look("lane").page
     section = "#history ~ .charts"
-    assert page.locator(section).first.locator("svg").count() == 3
+    assert page.locator(section).first.locator("svg").count() == len(QUANTITIES)
     assert "Decode, tokens/s" in page.locator("[aria-label='Lasting changes'] tbody").text_content()
 
 
