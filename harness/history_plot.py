@@ -117,5 +117,6 @@ def _chart(title: str, lines: Sequence[Line]) -> Chart:
             )
             for at in line.changes:
                 axes.axvline(line.positions[at], color=colour, linewidth=1, linestyle=":")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("run, oldest first")
     return Chart(title, svg[0], "A dotted line is where a variant of its colour changed for good.")
