@@ -24,14 +24,13 @@ def named(prompt: Key) -> str:
     return f"{suite}/{case}" + ("/2" if turn == 2 else "")
 
 
-def same_prompt(a: Reply, b: Reply) -> bool:
+def same_prompt(before: Reply, after: Reply) -> bool:
     """Whether two replies are to the same conversation, token by token, with the same label.
 
-    Of runs from before prompts were hashed the length must do.
+    Of a baseline from before prompts were hashed the length must do.
     """
-    hashed = a.prompt_hash and b.prompt_hash
-    same = (a.query, a.label, a.prompt_tokens) == (b.query, b.label, b.prompt_tokens)
-    return same and (not hashed or a.prompt_hash == b.prompt_hash)
+    known = (before.query, before.label, before.prompt_tokens) == (after.query, after.label, after.prompt_tokens)
+    return known and before.prompt_hash in ("", after.prompt_hash)
 
 
 def absences(run: RunRecord, baseline: RunRecord) -> list[Finding]:

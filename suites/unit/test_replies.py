@@ -159,9 +159,10 @@ def test_a_prompt_is_known_by_its_tokens() -> None:
     assert {found.prompt_hash for found in synthetic_replies("always-call", CASES, prompting(), TOOLS)} == {""}
 
 
-def test_prompts_of_an_older_run_are_compared_by_length() -> None:
-    """It kept no hash."""
+def test_prompts_of_an_older_baseline_are_compared_by_length() -> None:
+    """It kept no hash; a run that lost its hashes is not taken for the same."""
     new = read("x")
     old = new.model_copy(update={"prompt_hash": ""})
     assert same_prompt(old, new)
+    assert not same_prompt(new, old)
     assert not same_prompt(old.model_copy(update={"prompt_tokens": 9}), new)
