@@ -248,13 +248,17 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for path in sorted((ROOT / "harness").rglob("*.py"))}
-OUTSIDE_ENGINE = [
-    path
-    for folder in ("harness", "fixtures", "suites/phase8")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-    if "engine" not in path.parts
-] + [ROOT / "conftest.py", ROOT / "noxfile.py"]
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the harness and its file."""
+    return {module_name(path): path for path in sorted((ROOT / "harness").rglob("*.py"))}
+
+
+def outside_engine() -> list[Path]:
+    """Every file but the tests that is not of the engine."""
+    folders = ("harness", "fixtures", "suites/phase8")
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if "engine" not in path.parts] + [ROOT / "conftest.py", ROOT / "noxfile.py"]
 
 
 def imported(nodes: Iterator[ast.AST]) -> set[str]:
@@ -299,21 +303,21 @@ def after_running(code: str) -> str:
 
 def test_the_order_names_every_module_once() -> None:
     """A new module gets its place in the flow."""
-    assert sorted(ORDER) == sorted(MODULES)
+    assert sorted(ORDER) == sorted(modules())
 
 
 def test_a_module_imports_only_what_stands_before_it() -> None:
     """Data flows one way. Every module that breaks it is named, with what it imports."""
     wrong = {}
-    for name, path in MODULES.items():
+    for name, path in modules().items():
         before = ORDER[: ORDER.index(name)] if name in ORDER else []
-        wrong[name] = (imported(ast.walk(tree(path))) & MODULES.keys()) - {"harness"} - set(before)
+        wrong[name] = (imported(ast.walk(tree(path))) & modules().keys()) - {"harness"} - set(before)
     assert {name: used for name, used in wrong.items() if used} == {}
 
 
 def test_the_harness_does_not_know_its_plugin_or_its_suites() -> None:
     """They wire it and assert on it."""
-    for name, path in MODULES.items():
+    for name, path in modules().items():
         assert not [
             other for other in imported(ast.walk(tree(path))) if other.split(".")[0] in ("fixtures", "suites")
         ], name
@@ -323,7 +327,7 @@ def test_nothing_outside_the_engine_imports_mlx_at_module_level() -> None:
     """Only the engine loads the fast BLAS first."""
     found = {
         path.relative_to(ROOT).as_posix()
-        for path in OUTSIDE_ENGINE
+        for path in outside_engine()
         if any(map(is_mlx, imported(at_module_level(tree(path)))))
     }
     assert found == {STOCK_MLX}
@@ -333,7 +337,7 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
     """And it loads the fast BLAS before."""
     found = {
         path.relative_to(ROOT).as_posix()
-        for path in OUTSIDE_ENGINE
+        for path in outside_engine()
         for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef) and any(map(is_mlx, imported(ast.walk(node))))
     }
@@ -344,7 +348,7 @@ def test_judging_knows_no_files_and_no_clock(subtests: pytest.Subtests) -> None:
     """Results and limits in, verdicts out."""
     for module in ["verdicts", "judge", "judge_measured", "paired", "finding", "soundness", "absence", "merging"]:
         with subtests.test(module=module):
-            used = {name.split(".")[0] for name in imported(ast.walk(tree(MODULES[f"harness.{module}"])))}
+            used = {name.split(".")[0] for name in imported(ast.walk(tree(modules()[f"harness.{module}"])))}
             assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
 
 
@@ -397,9 +401,9 @@ def _deciding(entries: list[str]) -> set[str]:
     reached, todo = set[str](), [f"harness.{name}" for name in entries]
     while todo:
         name = todo.pop()
-        if name not in reached and name in MODULES:
+        if name not in reached and name in modules():
             reached.add(name)
-            todo += imported(ast.walk(tree(MODULES[name])))
+            todo += imported(ast.walk(tree(modules()[name])))
     return {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
 
 
@@ -414,7 +418,7 @@ def test_what_decides_a_result_is_in_its_key(subtests: pytest.Subtests) -> None:
         with subtests.test(listed=listed, entries=entries):
             named = {file.removesuffix(".py").replace("/", ".") for file in listed}
             assert sorted(_deciding(entries) - named) == []
-            assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in MODULES})
+            assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in modules()})
 
 
 # The version of a training step, and the engine's code when it was last looked at.

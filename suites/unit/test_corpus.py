@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,18 @@ from harness.corpus import Splits
 from harness.direct import first_sentence, hand_written
 from harness.errors import InvalidInput
 from harness.example import Example, Provenance
-from harness.formats import Call, Tools, parse_reply
-from harness.held_back import is_held_back
+from harness.formats import Call, parse_reply
+from harness.held_back import HeldBack, is_held_back
 from harness.leakage import measure, require_none
 from harness.phrasings import read_phrasings
-from harness.profile import ROOT, MinedCorpus, Prompting
+from harness.profile import MinedCorpus, Prompting
 from harness.pruning import CANONICAL as ABOUT_CANONICAL
 from harness.pruning import DUPLICATE, NEAR_PROBE, OUTSIDE, REASONS, ROW, UNSEEN
 from harness.sources import Sources
 from harness.splits import NAMES, quotas
 from harness.tools import is_cut, run
 from suites.unit.examples import direct
+from suites.unit.shipped_tools import TOOLS
 
 MINED = MinedCorpus(
     kind="mined",
@@ -36,8 +38,12 @@ MINED = MinedCorpus(
     seed=8,
 )
 PROMPTING = Prompting(format="fenced", system="Tools:\n{tools}", stop_sequences=("<|im_end|>",), max_tokens=48)
-HELD_BACK = selection.queries_held_back()
-TOOLS: Tools = json.loads((ROOT / "data" / "cases" / "tools.json").read_text(encoding="utf-8"))
+
+
+@cache
+def held_back_queries() -> dict[str, HeldBack]:
+    """The queries that no training row may be near."""
+    return selection.queries_held_back()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def pool(mined: Sources) -> list[Example]:
 @pytest.fixture(scope="module")
 def splits(pool: list[Example]) -> Splits:
     """The chosen examples, where everything fits."""
-    return selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
+    return selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, held_back_queries())
 
 
 def example(query: str, **changes: object) -> Example:
@@ -72,7 +78,7 @@ def everything(splits: Splits) -> list[Example]:
 
 def test_the_splits_do_not_leak(splits: Splits) -> None:
     """Measured on what was chosen, by code that took no part in choosing."""
-    require_none(measure(splits.by_name, HELD_BACK, splits.unseen))
+    require_none(measure(splits.by_name, held_back_queries(), splits.unseen))
 
 
 def test_683_examples_are_split_as_the_record_says(splits: Splits) -> None:
@@ -198,7 +204,7 @@ def test_only_examples_that_fit_are_chosen(pool: list[Example]) -> None:
     def misfit(messages: list[dict[str, str]]) -> str | None:
         return ROW if sum(len(m["content"]) for m in messages) >= 330 else None
 
-    chosen = selection.select(pool, MINED, PROMPTING, TOOLS, misfit, HELD_BACK)
+    chosen = selection.select(pool, MINED, PROMPTING, TOOLS, misfit, held_back_queries())
     assert not any(misfit(corpus.messages(e, PROMPTING, TOOLS)) for e in everything(chosen))
     long = {e.query for e in pool if misfit(corpus.messages(e, PROMPTING, TOOLS))}
     named = {exclusion.query: exclusion.reason for exclusion in chosen.exclusions if exclusion.query in long}
@@ -210,7 +216,7 @@ def test_a_pool_that_is_too_small_says_by_how_much(pool: list[Example]) -> None:
     """Found, left and needed, for each kind, and why the others were left out."""
     counts = "tool: 1 found, 0 left, 483 needed; direct: 0 found, 0 left, 200 needed. Left out: row too long 1."
     with pytest.raises(InvalidInput, match=counts):
-        selection.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: ROW, HELD_BACK)
+        selection.select(pool[:1], MINED, PROMPTING, TOOLS, lambda messages: ROW, held_back_queries())
 
 
 def test_hand_written_answers_are_taken_first(pool: list[Example], splits: Splits) -> None:
@@ -231,7 +237,7 @@ def test_every_candidate_is_chosen_or_left_out_with_one_known_reason(pool: list[
 def test_a_candidate_from_outside_the_domain_is_pruned(pool: list[Example]) -> None:
     """Mined from a distribution that the profile names as outside."""
     mined = MINED.model_copy(update={"outside": ("Flask",)})
-    chosen = selection.select(pool, mined, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
+    chosen = selection.select(pool, mined, PROMPTING, TOOLS, lambda messages: None, held_back_queries())
     assert "Flask" not in {e.provenance.distribution for e in everything(chosen)}
     assert {e.reason for e in chosen.exclusions if e.distribution == "Flask"} == {OUTSIDE}
 
@@ -239,7 +245,7 @@ def test_a_candidate_from_outside_the_domain_is_pruned(pool: list[Example]) -> N
 def test_a_candidate_about_a_canonical_query_is_pruned(pool: list[Example]) -> None:
     """With that reason."""
     asked = example("What is dependency injection in Django?")
-    chosen = selection.select([*pool, asked], MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
+    chosen = selection.select([*pool, asked], MINED, PROMPTING, TOOLS, lambda messages: None, held_back_queries())
     assert [e.reason for e in chosen.exclusions if e.query == asked.query] == [ABOUT_CANONICAL]
 
 
@@ -247,7 +253,7 @@ def test_a_hand_written_query_replaces_its_mined_twin(pool: list[Example]) -> No
     """The mined one is the duplicate, wherever it stands in the pool."""
     written = next(e for e in pool if e.preferred and e.query == "What is a Flask blueprint?")
     twin = direct("what is a  Flask blueprint", "Drawing")
-    chosen = selection.select([twin, *pool], MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
+    chosen = selection.select([twin, *pool], MINED, PROMPTING, TOOLS, lambda messages: None, held_back_queries())
     assert written in everything(chosen)
     assert [e.reason for e in chosen.exclusions if e.query == twin.query] == [DUPLICATE]
 
@@ -272,7 +278,7 @@ def test_a_fifth_of_the_phrasings_is_in_the_test_split_alone(pool: list[Example]
 def test_a_second_build_is_the_same_to_the_byte(mined: Sources, splits: Splits, tmp_path: Path) -> None:
     """From the same sources and seed."""
     pool = corpus.pool(MINED, PROMPTING, mined)
-    again = selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, HELD_BACK)
+    again = selection.select(pool, MINED, PROMPTING, TOOLS, lambda messages: None, held_back_queries())
     corpus.write(splits, PROMPTING, TOOLS, tmp_path / "one")
     corpus.write(again, PROMPTING, TOOLS, tmp_path / "two")
     for name in (*NAMES, "provenance", "exclusions"):

@@ -1,6 +1,6 @@
 """The merge gate: every planted regression is named, and identical runs are fine."""
 
-from functools import partial
+from functools import cache, partial
 
 import pytest
 
@@ -16,12 +16,16 @@ from harness.soundness import soundness
 from suites.unit import records
 from suites.unit.gates import COMMIT, HASH, PRODUCTION, PROFILE, losing, timed, whole_run, with_replies, with_variant
 
-BASELINE = whole_run()
+
+@cache
+def accepted() -> RunRecord:
+    """What every run is judged against; made once, when the first test asks."""
+    return whole_run()
 
 
-def judged(run: RunRecord, baseline: RunRecord = BASELINE, profile: Profile = PROFILE) -> GateReport:
+def judged(run: RunRecord, against: RunRecord | None = None, profile: Profile = PROFILE) -> GateReport:
     """What the gate says of a run."""
-    findings = soundness(run, profile, HASH, COMMIT) + compare_with_baseline(run, baseline, profile)
+    findings = soundness(run, profile, HASH, COMMIT) + compare_with_baseline(run, against or accepted(), profile)
     return gate_report(findings)
 
 
@@ -42,58 +46,59 @@ def replies(run: RunRecord, name: str = PRODUCTION):
     return next(variant.replies for variant in run.variants if variant.name == name)
 
 
-def without_verdicts(name: str, gate: str, run: RunRecord = BASELINE) -> RunRecord:
-    """The run without one verdict."""
+def without_verdicts(name: str, gate: str, given: RunRecord | None = None) -> RunRecord:
+    """A run, the accepted one if none is given, without one verdict."""
+    run = given or accepted()
     kept = tuple(v for v in run.verdicts if (v.variant, v.gate) != (name, gate))
     return run.model_copy(update={"verdicts": kept})
 
 
 def test_identical_runs_are_fine_and_latency_is_not_judged() -> None:
     """And it says so by name."""
-    report = judged(BASELINE)
+    report = judged(accepted())
     assert (report.exit_code, report.outcome, bad(report)) == (0, "fine", [])
     assert "not judged: needs blocks measured in one job" in finding(report, "latency").detail
     assert finding(report, "accuracy").outcome == "fine"
 
 
 def _dropped() -> RunRecord:
-    return with_variant(BASELINE, PRODUCTION, replies=replies(BASELINE)[1:])
+    return with_variant(accepted(), PRODUCTION, replies=replies(accepted())[1:])
 
 
 def _renamed() -> RunRecord:
-    return with_replies(BASELINE, PRODUCTION, {"held-out-03": {"case": "held-out-99"}})
+    return with_replies(accepted(), PRODUCTION, {"held-out-03": {"case": "held-out-99"}})
 
 
 def _reworded() -> RunRecord:
-    return with_replies(BASELINE, PRODUCTION, {"held-out-03": {"query": "Another question"}})
+    return with_replies(accepted(), PRODUCTION, {"held-out-03": {"query": "Another question"}})
 
 
 def _system_prompt_lost() -> RunRecord:
-    return with_replies(BASELINE, PRODUCTION, {r.case: {"prompt_tokens": 30} for r in replies(BASELINE)})
+    return with_replies(accepted(), PRODUCTION, {r.case: {"prompt_tokens": 30} for r in replies(accepted())})
 
 
 def _system_prompt_of_the_same_length() -> RunRecord:
-    return with_replies(BASELINE, PRODUCTION, {r.case: {"prompt_hash": "f" * 16} for r in replies(BASELINE)})
+    return with_replies(accepted(), PRODUCTION, {r.case: {"prompt_hash": "f" * 16} for r in replies(accepted())})
 
 
 def _without(name: str) -> RunRecord:
-    return BASELINE.model_copy(
+    return accepted().model_copy(
         update={
-            "variants": tuple(v for v in BASELINE.variants if v.name != name),
-            "verdicts": tuple(v for v in BASELINE.verdicts if v.variant != name),
+            "variants": tuple(v for v in accepted().variants if v.name != name),
+            "verdicts": tuple(v for v in accepted().verdicts if v.variant != name),
             "partial": True,
         }
     )
 
 
 def _no_probes() -> RunRecord:
-    kept = tuple(reply for reply in replies(BASELINE) if reply.suite != "probe")
-    return with_variant(BASELINE, PRODUCTION, replies=kept)
+    kept = tuple(reply for reply in replies(accepted()) if reply.suite != "probe")
+    return with_variant(accepted(), PRODUCTION, replies=kept)
 
 
 def _no_decode() -> RunRecord:
-    latency = next(v.latency for v in BASELINE.variants if v.name == PRODUCTION)
-    return with_variant(BASELINE, PRODUCTION, latency=dict(list(latency.items())[1:]))
+    latency = next(v.latency for v in accepted().variants if v.name == PRODUCTION)
+    return with_variant(accepted(), PRODUCTION, latency=dict(list(latency.items())[1:]))
 
 
 def _not_applicable() -> RunRecord:
@@ -113,11 +118,11 @@ def test_what_the_baseline_has_and_the_run_has_not_fails_by_name(subtests: pytes
         (lambda: _without(PRODUCTION), "variant", "the baseline has it"),
         (_no_probes, "suite", "probe"),
         (_no_decode, "metric", "query_s"),
-        (lambda: with_variant(BASELINE, PRODUCTION, memory=None), "metric", "memory"),
-        (lambda: with_variant(BASELINE, PRODUCTION, size_bytes=None), "metric", "size_bytes"),
+        (lambda: with_variant(accepted(), PRODUCTION, memory=None), "metric", "memory"),
+        (lambda: with_variant(accepted(), PRODUCTION, size_bytes=None), "metric", "size_bytes"),
         (lambda: without_verdicts(PRODUCTION, "termination"), "gate", "termination"),
         (_not_applicable, "gate", "termination"),
-        (lambda: with_variant(BASELINE, PRODUCTION, role="candidate"), "role", "was production, is candidate"),
+        (lambda: with_variant(accepted(), PRODUCTION, role="candidate"), "role", "was production, is candidate"),
     ]:
         with subtests.test(plant=plant, check=check, named=named):
             report = judged(plant())
@@ -128,24 +133,24 @@ def test_what_the_baseline_has_and_the_run_has_not_fails_by_name(subtests: pytes
 
 def test_an_absence_is_found_without_the_help_of_the_profile() -> None:
     """The baseline alone names what is owed."""
-    assert [(f.check, f.subject) for f in absences(_without(PRODUCTION), BASELINE)] == [
+    assert [(f.check, f.subject) for f in absences(_without(PRODUCTION), accepted())] == [
         ("variant", PRODUCTION),
         ("gate", PRODUCTION),
     ]
-    assert absences(BASELINE, BASELINE) == []
+    assert absences(accepted(), accepted()) == []
 
 
 def _asked_twice() -> RunRecord:
-    return with_variant(BASELINE, PRODUCTION, replies=(*replies(BASELINE), replies(BASELINE)[7]))
+    return with_variant(accepted(), PRODUCTION, replies=(*replies(accepted()), replies(accepted())[7]))
 
 
 def _copied() -> RunRecord:
-    copied = replies(BASELINE)[7].model_copy(update={"case": "held-out-98"})
-    return with_variant(BASELINE, PRODUCTION, replies=(*replies(BASELINE), copied))
+    copied = replies(accepted())[7].model_copy(update={"case": "held-out-98"})
+    return with_variant(accepted(), PRODUCTION, replies=(*replies(accepted()), copied))
 
 
 def _empty() -> RunRecord:
-    return BASELINE.model_copy(update={"variants": (), "verdicts": ()})
+    return accepted().model_copy(update={"variants": (), "verdicts": ()})
 
 
 def _changed_share(gate: str = "held-out") -> RunRecord:
@@ -160,11 +165,11 @@ def test_a_run_that_cannot_be_judged_is_invalid(subtests: pytest.Subtests) -> No
         (_asked_twice, "duplicated query", "held-out/held-out-02"),
         (_copied, "duplicated query", "Query of held-out-02"),
         (_empty, "empty run", "nothing was measured"),
-        (lambda: BASELINE.model_copy(update={"lane": "pocket--other"}), "lane", "another machine"),
-        (lambda: BASELINE.model_copy(update={"profile_hash": "beef"}), "profile", "beef"),
+        (lambda: accepted().model_copy(update={"lane": "pocket--other"}), "lane", "another machine"),
+        (lambda: accepted().model_copy(update={"profile_hash": "beef"}), "profile", "beef"),
         (lambda: whole_run(environment=records.environment(commit="f" * 40)), "commit", "f" * 40),
         (lambda: whole_run(environment=records.environment(commit=COMMIT, dirty=True)), "commit", "uncommitted"),
-        (lambda: with_variant(BASELINE, PRODUCTION, artefact="forged"), "hashes", "forged"),
+        (lambda: with_variant(accepted(), PRODUCTION, artefact="forged"), "hashes", "forged"),
         *(
             (partial(_changed_share, gate), f"replies against {gate}", told)
             for gate, told in (
@@ -190,7 +195,7 @@ def test_a_limit_that_was_loosened_is_told_and_does_not_block() -> None:
     strict = records.verdict(PRODUCTION, "held-out", "pass", measured=1.0, limit=0.95, unit="share")
     loose = strict.model_copy(update={"limit": 0.5})
     before, after = (
-        BASELINE.model_copy(update={"verdicts": (*without_verdicts(PRODUCTION, "held-out").verdicts, one)})
+        accepted().model_copy(update={"verdicts": (*without_verdicts(PRODUCTION, "held-out").verdicts, one)})
         for one in (strict, loose)
     )
     found = [f for f in compare_with_baseline(after, before, PROFILE) if f.check == "limit"]
@@ -210,7 +215,7 @@ def test_a_changed_corpus_hash_is_invalid() -> None:
 
 def test_accuracy_lost_beyond_the_limit_is_regressed_with_both_replies() -> None:
     """Twelve of a hundred prompts."""
-    report = judged(losing(BASELINE, PRODUCTION, 12))
+    report = judged(losing(accepted(), PRODUCTION, 12))
     assert report.exit_code == 1
     found = finding(report, "accuracy")
     assert found.outcome == "regressed"
@@ -223,7 +228,7 @@ def test_accuracy_lost_beyond_the_limit_is_regressed_with_both_replies() -> None
 
 def test_a_loss_that_can_neither_be_shown_nor_ruled_out_is_inconclusive() -> None:
     """The profile says whether that blocks."""
-    run = losing(BASELINE, PRODUCTION, 3)
+    run = losing(accepted(), PRODUCTION, 3)
     assert (judged(run).exit_code, finding(judged(run), "accuracy").outcome) == (3, "inconclusive")
     free = PROFILE.model_copy(update={"gate": PROFILE.gate.model_copy(update={"inconclusive_blocks": False})})
     report = judged(run, profile=free)
@@ -232,7 +237,7 @@ def test_a_loss_that_can_neither_be_shown_nor_ruled_out_is_inconclusive() -> Non
 
 def test_a_candidates_loss_is_told_and_does_not_block() -> None:
     """It may fail; it may not be left out."""
-    report = judged(losing(BASELINE, "fused-4bit", 30))
+    report = judged(losing(accepted(), "fused-4bit", 30))
     assert report.exit_code == 0
     found = finding(report, "accuracy", "fused-4bit")
     assert (found.outcome, found.blocks) == ("regressed", False)
@@ -242,7 +247,7 @@ def test_a_candidates_loss_is_told_and_does_not_block() -> None:
 def test_one_canonical_query_lost_is_regressed() -> None:
     """A hard 100 %: no statistics on five chosen queries."""
     change = {"async-await": {"decision": "answer", "text": "No.", "tokens": (8,), "calls": ()}}
-    report = judged(with_replies(BASELINE, PRODUCTION, change))
+    report = judged(with_replies(accepted(), PRODUCTION, change))
     assert report.exit_code == 1
     found = finding(report, "canonical")
     assert (found.outcome, found.names) == ("regressed", ("async-await",))
@@ -252,7 +257,7 @@ def test_one_canonical_query_lost_is_regressed() -> None:
 def test_other_tokens_of_the_same_artefact_say_that_the_runtime_changed() -> None:
     """Of a control too, and where every decision stays."""
     for name in (PRODUCTION, "base"):
-        report = judged(with_replies(BASELINE, name, {"held-out-05": {"tokens": (1, 2, 4)}}))
+        report = judged(with_replies(accepted(), name, {"held-out-05": {"tokens": (1, 2, 4)}}))
         assert report.exit_code == 1
         found = finding(report, "runtime", name)
         assert found.outcome == "regressed"
@@ -262,26 +267,26 @@ def test_other_tokens_of_the_same_artefact_say_that_the_runtime_changed() -> Non
 
 def test_other_tokens_of_another_artefact_are_no_fault() -> None:
     """A model that was trained anew words things its own way."""
-    run = with_replies(BASELINE, PRODUCTION, {"held-out-05": {"tokens": (1, 2, 4)}}, artefact="key-base")
+    run = with_replies(accepted(), PRODUCTION, {"held-out-05": {"tokens": (1, 2, 4)}}, artefact="key-base")
     assert bad(judged(run)) == []
 
 
 def test_the_same_tokens_with_another_text_say_that_the_tokenizer_changed() -> None:
     """Of another artefact too: its weights may be the same and its tokenizer altered."""
     for artefact in (f"key-{PRODUCTION}", "key-base"):
-        run = with_replies(BASELINE, PRODUCTION, {"held-out-05": {"text": "Sdrawkcab."}}, artefact=artefact)
+        run = with_replies(accepted(), PRODUCTION, {"held-out-05": {"text": "Sdrawkcab."}}, artefact=artefact)
         report = judged(run)
         assert report.exit_code == 1
         found = finding(report, "decoding")
         assert (found.outcome, found.names) == ("regressed", ("held-out/held-out-05",))
         assert found.flips[0].after == "Sdrawkcab."
-    assert finding(judged(BASELINE), "decoding").outcome == "fine"
+    assert finding(judged(accepted()), "decoding").outcome == "fine"
 
 
 def test_changed_calls_are_a_diff() -> None:
     """Of the parsed canonical calls."""
-    call = replies(BASELINE)[0].calls[0].model_copy(update={"arguments": {"command": "ls"}})
-    report = judged(with_replies(BASELINE, PRODUCTION, {"view-functions": {"calls": (call,)}}))
+    call = replies(accepted())[0].calls[0].model_copy(update={"arguments": {"command": "ls"}})
+    report = judged(with_replies(accepted(), PRODUCTION, {"view-functions": {"calls": (call,)}}))
     assert report.exit_code == 1
     found = finding(report, "calls")
     assert '-    "command": "grep -rn def ."' in found.difference
@@ -291,25 +296,25 @@ def test_changed_calls_are_a_diff() -> None:
 @pytest.mark.parametrize(("growth", "code"), [(1.049, 0), (1.051, 1)])
 def test_memory_may_grow_as_far_as_the_profile_says(growth: float, code: int) -> None:
     """5 % by default, of the number that the profile judges."""
-    memory = next(v.memory for v in BASELINE.variants if v.name == PRODUCTION)
+    memory = next(v.memory for v in accepted().variants if v.name == PRODUCTION)
     assert memory
     grown = memory.model_copy(update={"process_peak_bytes": int(memory.process_peak_bytes * growth)})
-    report = judged(with_variant(BASELINE, PRODUCTION, memory=grown))
+    report = judged(with_variant(accepted(), PRODUCTION, memory=grown))
     assert report.exit_code == code
     assert finding(report, "memory").limit == pytest.approx(3.15e8)
 
 
 def test_memory_measured_at_other_work_is_missing() -> None:
     """Two numbers under one name."""
-    memory = next(v.memory for v in BASELINE.variants if v.name == PRODUCTION)
+    memory = next(v.memory for v in accepted().variants if v.name == PRODUCTION)
     assert memory
-    report = judged(with_variant(BASELINE, PRODUCTION, memory=memory.model_copy(update={"work": "nothing"})))
+    report = judged(with_variant(accepted(), PRODUCTION, memory=memory.model_copy(update={"work": "nothing"})))
     assert finding(report, "memory").outcome == "missing"
 
 
 def test_a_model_that_grew_is_regressed() -> None:
     """By more than 1 %."""
-    report = judged(with_variant(BASELINE, PRODUCTION, size_bytes=1_010_001))
+    report = judged(with_variant(accepted(), PRODUCTION, size_bytes=1_010_001))
     assert bad(report) == [("regressed", PRODUCTION, "size")]
 
 
@@ -325,12 +330,12 @@ def test_the_runs_own_failing_gate_fails_it() -> None:
 
 def test_slower_timings_of_another_job_are_shown_and_not_judged() -> None:
     """Twice as slow; as a ratio."""
-    latency = next(v.latency for v in BASELINE.variants if v.name == PRODUCTION)
+    latency = next(v.latency for v in accepted().variants if v.name == PRODUCTION)
     slow = {k: s.model_copy(update={"values": tuple(2 * x for x in s.values)}) for k, s in latency.items()}
-    report = judged(with_variant(BASELINE, PRODUCTION, latency=slow))
+    report = judged(with_variant(accepted(), PRODUCTION, latency=slow))
     assert report.exit_code == 0
     assert "query_s x 2.000" in finding(report, "latency").detail
-    elsewhere = judged(with_variant(BASELINE, PRODUCTION, latency=slow).model_copy(update={"lane": "pocket--b"}))
+    elsewhere = judged(with_variant(accepted(), PRODUCTION, latency=slow).model_copy(update={"lane": "pocket--b"}))
     assert "each over its own base: query_s x 2.000" in finding(elsewhere, "latency").detail
     assert elsewhere.exit_code == 2
 
@@ -354,7 +359,7 @@ def test_the_smallest_loss_is_the_one_mcnemar_can_show(prompts: int, family: int
 def test_the_markdown_is_short_harmless_and_starts_with_the_worst() -> None:
     """Whatever the model wrote."""
     hostile = "</details>@everyone <script>x</script> ```\n# head " + "y" * 5000
-    run = losing(BASELINE, PRODUCTION, 60)
+    run = losing(accepted(), PRODUCTION, 60)
     change = {r.case: {"text": hostile} for r in replies(run)}
     text = gate_markdown(judged(with_replies(run, PRODUCTION, change)))
     assert len(text) < LIMIT
@@ -394,36 +399,36 @@ def with_status(run: RunRecord, gate: str, status: str) -> RunRecord:
 @pytest.mark.parametrize("gate", ["recovery", "accuracy vs adapter", "decode ratio"])
 def test_what_the_run_itself_could_not_decide_is_inconclusive(gate: str) -> None:
     """Phase 8 ends with 3 there, and so does the gate."""
-    report = judged(with_status(BASELINE, gate, "inconclusive"))
+    report = judged(with_status(accepted(), gate, "inconclusive"))
     assert (report.exit_code, bad(report)) == (3, [("inconclusive", PRODUCTION, gate)])
 
 
 @pytest.mark.parametrize("status", ["info", "new"])
 def test_a_gate_that_is_only_shown_now_is_missing(status: str) -> None:
     """A lost limit, or a deleted snapshot: it can no longer fail."""
-    report = judged(with_status(BASELINE, "tool calls", status))
+    report = judged(with_status(accepted(), "tool calls", status))
     assert report.exit_code == 1
     assert ("missing", PRODUCTION, "gate") in bad(report)
 
 
 def test_a_variant_that_the_baseline_lacks_is_named() -> None:
     """Its own gates alone have judged it."""
-    kept = tuple(variant for variant in BASELINE.variants if variant.name != PRODUCTION)
-    report = judged(BASELINE, BASELINE.model_copy(update={"variants": kept}))
+    kept = tuple(variant for variant in accepted().variants if variant.name != PRODUCTION)
+    report = judged(accepted(), accepted().model_copy(update={"variants": kept}))
     assert "the baseline has no such variant" in finding(report, "variant").detail
 
 
 def test_findings_that_cannot_fail_prove_nothing() -> None:
     """Everything is a candidate: nothing was judged."""
-    free = tuple(one.model_copy(update={"blocks": False}) for one in judged(BASELINE).findings)
+    free = tuple(one.model_copy(update={"blocks": False}) for one in judged(accepted()).findings)
     report = gate_report(list(free))
     assert (report.exit_code, report.reasons) == (2, ("nothing was judged",))
 
 
 def test_canonical_calls_of_no_query_are_not_judged() -> None:
     """Two empty sets are equal, and show nothing."""
-    none = tuple(reply for reply in replies(BASELINE) if reply.suite != "canonical")
-    run = with_variant(BASELINE, PRODUCTION, replies=none)
+    none = tuple(reply for reply in replies(accepted()) if reply.suite != "canonical")
+    run = with_variant(accepted(), PRODUCTION, replies=none)
     assert finding(judged(run, run), "calls").outcome == "not judged"
 
 

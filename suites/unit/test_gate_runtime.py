@@ -1,5 +1,6 @@
 """The runtime in the merge gate: other tokens, other odds, prompts that are no longer stable."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,16 +10,22 @@ from harness.both import Both
 from harness.finding import Finding
 from harness.gate import compare_with_baseline
 from harness.gate_runtime import determinism, runtime
+from harness.record import RunRecord
 from suites.unit.audits import ODDS, audit, prompt
 from suites.unit.gates import PRODUCTION, PROFILE, whole_run, with_replies, with_variant
 
-BASELINE = with_variant(whole_run(), PRODUCTION, audit=audit())
 SHIFTED = Odds(tokens=(2, 9), log_p=(-0.11, -2.95), log_rest=-2.9)
+
+
+@cache
+def accepted() -> RunRecord:
+    """Made once, when the first test asks."""
+    return with_variant(whole_run(), PRODUCTION, audit=audit())
 
 
 def both(after: AuditRecord | None, before: AuditRecord | None = None, **changes: Any) -> Both:
     """The production variant with these audits."""
-    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
     kept = old.model_copy(update={"audit": before or audit()})
     return Both(before=kept, after=old.model_copy(update={"audit": after, **changes}))
 
@@ -85,7 +92,7 @@ def test_a_baseline_without_odds_says_that_none_were_compared() -> None:
 
 def test_odds_after_a_token_that_differs_are_of_another_text() -> None:
     """They are not compared; those up to it are, and the other token is the regression."""
-    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
     replies = tuple(r.model_copy(update={"tokens": (1, 7, 3)}) if r.case == "async-await" else r for r in old.replies)
     changed = audit(prompt("async-await", odds=(ODDS[0], ODDS[1], SHIFTED)))
     found = of_runtime(both(changed, replies=replies))
@@ -126,7 +133,7 @@ def test_another_artefact_whose_baseline_has_no_odds_is_not_compared() -> None:
 def test_other_tokens_of_a_prompt_that_was_unstable_are_left_out_by_name() -> None:
     """Those of a stable prompt are not."""
     shaky = audit(prompt("async-await", "batch"))
-    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
     replies = tuple(r.model_copy(update={"tokens": (1, 2, 7)}) if r.case == "async-await" else r for r in old.replies)
     found = of_runtime(both(shaky, shaky, replies=replies))
     assert found.outcome == "fine"
@@ -179,15 +186,15 @@ def test_where_no_prompt_was_stable_nothing_is_fine() -> None:
 
 def test_the_whole_gate_judges_runtime_and_determinism() -> None:
     """And leaves both out in another lane, where two machines' rounding is compared."""
-    after = with_variant(BASELINE, PRODUCTION, audit=audit(prompt("async-await", "cold", odds=(SHIFTED,) * 3)))
+    after = with_variant(accepted(), PRODUCTION, audit=audit(prompt("async-await", "cold", odds=(SHIFTED,) * 3)))
 
     def bad(run) -> set[tuple[str, str]]:
-        found = compare_with_baseline(run, BASELINE, PROFILE)
+        found = compare_with_baseline(run, accepted(), PROFILE)
         return {
             (f.outcome, f.check) for f in found if f.subject == PRODUCTION and f.outcome in ("regressed", "missing")
         }
 
-    assert bad(BASELINE) == set()
+    assert bad(accepted()) == set()
     assert bad(after) == {("regressed", "determinism"), ("regressed", "runtime")}
     assert bad(after.model_copy(update={"lane": "pocket--elsewhere"})) == set()
 
@@ -195,7 +202,7 @@ def test_the_whole_gate_judges_runtime_and_determinism() -> None:
 def test_changed_calls_of_an_unstable_query_are_left_out_of_the_diff_by_name() -> None:
     """Those of the others are not."""
     shaky = audit(prompt("async-await", "cold"))
-    baseline = with_variant(BASELINE, PRODUCTION, audit=shaky)
+    baseline = with_variant(accepted(), PRODUCTION, audit=shaky)
 
     def calls(case: str) -> Finding:
         run = with_replies(baseline, PRODUCTION, {case: {"calls": ()}})
@@ -210,7 +217,7 @@ def test_changed_calls_of_an_unstable_query_are_left_out_of_the_diff_by_name() -
 
 def test_a_query_that_is_unstable_now_is_not_left_out_where_the_baseline_has_no_audit() -> None:
     """Nothing says that it was unstable before."""
-    baseline = with_variant(BASELINE, PRODUCTION, audit=None)
+    baseline = with_variant(accepted(), PRODUCTION, audit=None)
     run = with_replies(baseline, PRODUCTION, {"async-await": {"calls": ()}})
     run = with_variant(run, PRODUCTION, audit=audit(prompt("async-await", "cold")))
     found = [f for f in compare_with_baseline(run, baseline, PROFILE) if (f.check, f.subject) == ("calls", PRODUCTION)]
@@ -220,7 +227,7 @@ def test_a_query_that_is_unstable_now_is_not_left_out_where_the_baseline_has_no_
 def test_calls_that_are_all_unstable_are_not_judged() -> None:
     """Nothing compared is nothing fine."""
     shaky = audit(*(prompt(one.case, "batch") for one in audit().prompts))
-    run = with_variant(BASELINE, PRODUCTION, audit=shaky)
+    run = with_variant(accepted(), PRODUCTION, audit=shaky)
     found = [f for f in compare_with_baseline(run, run, PROFILE) if (f.check, f.subject) == ("calls", PRODUCTION)]
     assert [f.outcome for f in found] == ["not judged"]
 
@@ -228,7 +235,7 @@ def test_calls_that_are_all_unstable_are_not_judged() -> None:
 @pytest.mark.parametrize("field", ["query", "prompt_tokens", "prompt_hash"])
 def test_odds_of_another_prompt_under_the_same_name_are_not_compared(field: str) -> None:
     """That it is another prompt is a finding of its own."""
-    old = next(v for v in BASELINE.variants if v.name == PRODUCTION)
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
     value = {"query": "Another", "prompt_tokens": 7, "prompt_hash": "another"}[field]
     replies = tuple(r.model_copy(update={field: value}) if r.case == "async-await" else r for r in old.replies)
     found = of_runtime(both(audit(prompt("async-await", odds=(SHIFTED,) * 3)), replies=replies))

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,20 +247,20 @@ def test_an_accepted_run_is_the_baseline_and_keeps_its_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("made", "code", "fault"),
     [
-        (records.record(), 1, "failed"),
-        (records.record(), 3, "inconclusive"),
-        (records.record(verdicts=(records.verdict(status="fail"),)), 0, "failed"),
-        (records.record(partial=True), 0, "partial"),
-        (records.record(environment=records.environment(dirty=True)), 0, "dirty"),
-        (records.record(environment=records.environment(commit=None, dirty=None)), 0, "dirty"),
+        (lambda: records.record(), 1, "failed"),
+        (lambda: records.record(), 3, "inconclusive"),
+        (lambda: records.record(verdicts=(records.verdict(status="fail"),)), 0, "failed"),
+        (lambda: records.record(partial=True), 0, "partial"),
+        (lambda: records.record(environment=records.environment(dirty=True)), 0, "dirty"),
+        (lambda: records.record(environment=records.environment(commit=None, dirty=None)), 0, "dirty"),
     ],
     ids=["failed", "inconclusive", "failed, whatever verdict.json says", "partial", "dirty", "no commit"],
 )
 def test_a_run_that_is_no_baseline_is_refused_unless_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], made: RunRecord, code: int, fault: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Callable[[], RunRecord], code: int, fault: str
 ) -> None:
     """The message gives the flag."""
-    folder = reports(tmp_path / "r", made, code=code)
+    folder = reports(tmp_path / "r", made(), code=code)
     assert command(tmp_path, "accept", folder, "--reason", "why not") == 2
     assert f"--allow {fault}" in capsys.readouterr().err
     assert not (tmp_path / "accepted").exists()

@@ -1,6 +1,7 @@
 """The gates on replies: what passes, what fails, and what is never a pass."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, get_args
 
 import pytest
@@ -150,7 +151,10 @@ def against(ours: Sequence[Reply], role: Role = "production", name: str = "tuned
     return judge.accuracy_vs_adapter(mine, adapter, [mine] if role == "production" else [])
 
 
-SAME = [*held_out(40, of=40), *probes(60, of=60)]
+@cache
+def same() -> list[Reply]:
+    """A hundred replies, all right."""
+    return [*held_out(40, of=40), *probes(60, of=60)]
 
 
 LOST_2 = [*held_out(40, of=40), *probes(58, of=60)]
@@ -162,10 +166,10 @@ LOST_9 = [*held_out(40, of=40), *probes(51, of=60)]
 def test_accuracy_against_the_adapter_has_three_verdicts(subtests: pytest.Subtests) -> None:
     """Nothing of 100 lost is fine, two are open, nine are a regression."""
     cases: list[tuple[Any, Role, Status]] = [
-        (SAME, "production", "pass"),
+        (same(), "production", "pass"),
         (LOST_2, "production", "inconclusive"),
         (LOST_9, "production", "fail"),
-        (SAME, "candidate", "xpass"),
+        (same(), "candidate", "xpass"),
         (LOST_2, "candidate", "inconclusive"),
         (LOST_9, "candidate", "xfail"),
         (LOST_2, "control", "info"),
@@ -189,7 +193,7 @@ def test_a_loss_names_its_prompts_and_its_figures() -> None:
 @pytest.mark.parametrize("missing", ["adapter", "variant"])
 def test_a_prompt_that_one_side_did_not_reply_to_is_missing(missing: str) -> None:
     """Names are compared before numbers."""
-    whole, short = evidence(SAME), evidence(SAME[1:], asked=SAME)
+    whole, short = evidence(same()), evidence(same()[1:], asked=same())
     mine, adapter = (whole, short) if missing == "adapter" else (short, whole)
     found = judge.accuracy_vs_adapter(mine, adapter, [mine])
     assert (found.status, found.measured) == ("missing", None)
@@ -199,22 +203,22 @@ def test_a_prompt_that_one_side_did_not_reply_to_is_missing(missing: str) -> Non
 @pytest.mark.parametrize(("name", "why"), [("adapter", "adapter itself"), ("base", "was trained on")])
 def test_the_adapter_and_its_base_are_not_compared(name: str, why: str) -> None:
     """One is the reference, the other what the adapter was to change."""
-    found = against(SAME, name=name)
+    found = against(same(), name=name)
     assert found.status == "not applicable"
     assert why in found.detail
 
 
 def test_without_an_adapter_there_is_nothing_to_compare_with() -> None:
     """Ready folders alone, or a profile without held-out prompts and probes."""
-    assert judge.accuracy_vs_adapter(evidence(SAME), None, []).status == "not applicable"
+    assert judge.accuracy_vs_adapter(evidence(same()), None, []).status == "not applicable"
     assert judge.accuracy_vs_adapter(evidence(canonical()), evidence(canonical()), []).status == "not applicable"
 
 
 def test_a_variant_with_missing_replies_still_counts_for_holm() -> None:
     """Leaving it out of the family would make it easier for the others to regress."""
     five = [*held_out(40, of=40), *probes(55, of=60)]
-    mine, adapter = evidence(five), evidence(SAME)
-    broken = evidence(SAME[1:], asked=SAME).model_copy(update={"variant": "other"})
+    mine, adapter = evidence(five), evidence(same())
+    broken = evidence(same()[1:], asked=same()).model_copy(update={"variant": "other"})
     alone = judge.accuracy_vs_adapter(mine, adapter, [mine])
     among = judge.accuracy_vs_adapter(mine, adapter, [mine, broken])
     assert (alone.status, among.status) == ("fail", "inconclusive")

@@ -1,6 +1,7 @@
 """Shards joined: the ladder, what failed, what was made apart; and how a run is divided into them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,19 @@ def test_the_rungs_of_all_shards_stand_in_the_ladders_order_and_the_answer_is_th
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (ladders.ladder(ladders.rung(5, size_bytes=1)), "b: rungs of fused-5bit are not those of another shard"),
-        (ladders.ladder(ladders.rung(8), rows=3), "the ladder's rows is 3, 69 in a"),
+        (
+            lambda: ladders.ladder(ladders.rung(5, size_bytes=1)),
+            "rungs of fused-5bit are not those of another shard",
+        ),
+        (lambda: ladders.ladder(ladders.rung(8), rows=3), "the ladder's rows is 3, 69 in a"),
     ],
     ids=["rung", "rows"],
 )
-def test_shards_whose_ladders_disagree_are_refused(other: LadderRecord, message: str) -> None:
+def test_shards_whose_ladders_disagree_are_refused(other: Callable[[], LadderRecord], message: str) -> None:
     """They did not measure the same artefacts, or not on the same rows."""
     one = ladders.ladder(ladders.rung(5))
     with pytest.raises(InvalidInput, match=message):
-        merge({"a": scored(FIRST, one), "b": scored(SECOND, other)}, PROFILE)
+        merge({"a": scored(FIRST, one), "b": scored(SECOND, other())}, PROFILE)
 
 
 def test_a_shard_without_what_timings_are_compared_with_is_refused() -> None:
