@@ -1,6 +1,7 @@
 """Another commit of this repository: checked out beside it, with the environment that its own pins ask for."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from filelock import FileLock
 
 from harness.errors import InvalidInput
 from harness.external import outside_names
-from harness.profile import ROOT, FilesCorpus, Located, Profile
+from harness.profile import ROOT, FilesCorpus, Located, Profile, load
 
 Say = Callable[[str], None]
 _JUDGED = (0, 1, 3)  # exit codes of a run that was judged, whatever was found
@@ -57,15 +58,20 @@ def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
 
 
 def _lend(tree: Tree, located: Located) -> None:
-    """Let a worktree find what the profile names in this checkout and git does not hold: links where it would be."""
-    for name in [*outside_names(located.profile), *_files(located.profile)]:
-        here = located.resolve(name)
-        if not (here.exists() and here.is_relative_to(ROOT)):
+    """Let a worktree find what its profile names in this checkout and git does not hold: links where it would be."""
+    try:
+        profile = load(tree.profile(located)).profile
+    except InvalidInput:
+        return  # that commit's own harness says what it makes of its profile
+    start = Path(tree.profile(located)).parent
+    for name in [*outside_names(profile), *_files(profile)]:
+        there = Path(os.path.normpath(start / Path(name).expanduser()))
+        if not there.is_relative_to(tree.folder) or there.exists():
             continue
-        there = tree.folder / here.relative_to(ROOT)
-        if not there.exists():
+        here = ROOT / there.relative_to(tree.folder)
+        if here.exists():
             there.parent.mkdir(parents=True, exist_ok=True)
-            there.unlink(missing_ok=True)  # a link whose folder has moved
+            there.unlink(missing_ok=True)  # a link to what is gone
             there.symlink_to(here, target_is_directory=here.is_dir())
 
 

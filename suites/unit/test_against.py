@@ -14,9 +14,10 @@ from harness.finding import gate_report
 from harness.flow import Flow
 from harness.gate import compare_with_baseline
 from harness.gate_latency import time_against
-from harness.profile import FilesCorpus, Located, ReadyModel
+from harness.profile import Located, load
 from harness.store import Store
 from suites.unit import gates
+from suites.unit.profiles import READY
 
 POCKET = profile.load("pocket")
 
@@ -91,25 +92,30 @@ def test_another_commit_is_checked_out_once(repository: Path) -> None:
 
 
 def test_what_git_does_not_hold_is_used_from_here(repository: Path) -> None:
-    """An uncommitted profile as it is, and models that lie in the checkout and are ignored, through a link."""
-    (repository / ".gitignore").write_text("build/\nmodels/\n")
-    git(repository, "commit", "-qam", "third")
-    own = repository / "models" / "mine"
-    own.mkdir(parents=True)
-    (own / "config.json").write_text("{}")
-    (repository / "models" / "held-out.jsonl").write_text("a row")
-    uncommitted = Located(path=repository / "new.toml", profile=POCKET.profile)
-    model = ReadyModel(name="mine", path="models/mine", role="production")
-    committed = located(repository)
-    rows = FilesCorpus(kind="files", test="models/held-out.jsonl")
-    changed = POCKET.profile.model_copy(update={"models": (model,), "corpus": rows})
-    committed = committed.model_copy(update={"profile": changed})
+    """An uncommitted profile as it is; by links what git ignores and the older profile names."""
+    (repository / ".gitignore").write_text("build/\nmodels/\nnew.toml\n")
+    text = (
+        READY.replace('path = "tuned"', 'path = "models/v1"') + '[corpus]\nkind = "files"\ntest = "models/rows.jsonl"\n'
+    )
+    (repository / "mine.toml").write_text(text)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "third")
+    git(repository, "tag", "--force", "old")
+    for name in ("v1", "v2"):
+        (repository / "models" / name).mkdir(parents=True)
+        (repository / "models" / name / "config.json").write_text(name)
+    (repository / "models" / "rows.jsonl").write_text("a row")
+    (repository / "mine.toml").write_text(text.replace("v1", "v2"))
+    git(repository, "commit", "-qam", "fourth")
+    (repository / "new.toml").write_text(text)
+    committed, uncommitted = (load(str(repository / name)) for name in ("mine.toml", "new.toml"))
     for _ in range(2):  # what is lent does not make the worktree a damaged one
         said: list[str] = []
         tree = tree_at("old", committed, repository / "build", said.append)
     assert said == []
-    assert (tree.folder / "models" / "mine" / "config.json").read_text() == "{}"
-    assert (tree.folder / "models" / "held-out.jsonl").read_text() == "a row"
+    assert (tree.folder / "models" / "v1" / "config.json").read_text() == "v1"
+    assert (tree.folder / "models" / "rows.jsonl").read_text() == "a row"
+    assert not (tree.folder / "models" / "v2").exists()
     assert tree.profile(committed) == str(tree.folder / "mine.toml")
     assert tree.profile(uncommitted) == str(repository / "new.toml")
 
