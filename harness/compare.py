@@ -1,5 +1,6 @@
 """Two runs side by side: ``a`` is the reference, ``b`` is what changed, and every difference is ``b - a``."""
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Literal
 
@@ -115,12 +116,18 @@ def render(comparison: Comparison, console: Console) -> None:
     headings = ("variant", "held-out, a", "held-out, b", "accuracy, b - a", "decode, b / a", "memory, b - a")
     for heading in headings:
         table.add_column(heading, overflow="fold")
+    changes = [change for found in comparison.variants for change in (found.speed, found.memory) if change]
+    remarks = {note: i for i, note in enumerate(dict.fromkeys(one.note for one in changes if one.note), 1)}
     for found in comparison.variants:
         texts = [found.name, cells.proportion(found.a.held_out), cells.proportion(found.b.held_out)]
-        texts += [_accuracy_text(found.accuracy), _speed_text(found.speed), _memory_text(found.memory)]
+        texts += [
+            _accuracy_text(found.accuracy),
+            _speed_text(found.speed, remarks),
+            _memory_text(found.memory, remarks),
+        ]
         table.add_row(*[Text(visible(text)) for text in texts])
     console.print(table)
-    for line in _notes(comparison):
+    for line in [*(f"[{i}] {note}" for note, i in remarks.items()), *_notes(comparison)]:
         console.print(Text(visible(line)))
 
 
@@ -197,21 +204,21 @@ def _accuracy_text(found: AccuracyChange | None) -> str:
     return f"{found.points:+.1f} points (p = {found.mcnemar_p:.3g}; {len(found.lost)} lost, {len(found.gained)} gained)"
 
 
-def _speed_text(found: SpeedChange | None) -> str:
+def _speed_text(found: SpeedChange | None, remarks: Mapping[str, int]) -> str:
     if found is None:
         return cells.NOT_MEASURED
-    note = f"; {found.note}" if found.note else ""
+    note = f" [{remarks[found.note]}]" if found.note else ""
     if found.interval is None:
         return f"{found.ratio:.3f} (no interval: {found.rounds_a} and {found.rounds_b} rounds){note}"
     return f"{found.ratio:.3f} ({found.interval.low:.3f} to {found.interval.high:.3f}){note}"
 
 
-def _memory_text(found: MemoryChange | None) -> str:
+def _memory_text(found: MemoryChange | None, remarks: Mapping[str, int]) -> str:
     if found is None:
         return cells.NOT_MEASURED
     sign = "+" if found.difference_bytes >= 0 else ""
-    note = f"; {found.note}" if found.note else ""
-    return f"{sign}{cells.size(found.difference_bytes)} ({found.which.replace('_', ' ')}{note})"
+    note = f" [{remarks[found.note]}]" if found.note else ""
+    return f"{sign}{cells.size(found.difference_bytes)} ({found.which.replace('_', ' ')}){note}"
 
 
 def _notes(comparison: Comparison) -> list[str]:

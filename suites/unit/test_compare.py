@@ -150,3 +150,7 @@ def test_memory_of_other_kinds_is_said_to_be_incomparable() -> None:
     change = compare(record(), other).variants[0].memory
     assert change is not None
     assert "not comparable" in change.note
+    text = printed(compare(record(), other))
+    assert text.count(change.note) == 1
+    assert f"[1] {change.note}" in text
+    assert "(process peak) [1]" in text
