@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from harness.errors import InvalidInput
 from harness.external import outside_names
+from harness.lazily import filelock
 from harness.profile import ROOT, FilesCorpus, Located, Profile, load
 
 Say = Callable[[str], None]
@@ -46,7 +45,7 @@ def tree_at(ref: str, located: Located, build: Path, say: Say) -> Tree:
         return Tree(ROOT, sys.executable, commit)
     folder = build.resolve() / "against" / commit[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with filelock.FileLock(f"{folder}.lock"):
         if not _is_whole(folder, commit):
             say(f"checking {ref} out below {folder.parent}")
             shutil.rmtree(folder, ignore_errors=True)

@@ -4,9 +4,8 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import psutil
-
 from harness.block_record import Counters
+from harness.lazily import psutil
 
 MOST_OTHERS = 0.10  # of all cores' time, in other processes
 MOST_STEAL = 0.02  # of all cores' time, in other guests of the host
@@ -58,7 +57,7 @@ def why_dropped(counters: Counters, highest_mhz: float | None) -> str:
     return ""
 
 
-def _used_s(process: psutil.Process) -> float:
+def _used_s(process: "psutil.Process") -> float:
     used = process.cpu_times()
     return used.user + used.system
 

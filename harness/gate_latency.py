@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import psutil
-
 from harness.against import Tree, tree_at, works_there
 from harness.blocks_run import Measurable
 from harness.errors import InvalidInput
 from harness.flow import Flow
 from harness.latency_finding import Timed
+from harness.lazily import psutil
 from harness.looks import Pair, looks
 from harness.machine import GB
 from harness.measured_process import MODULE

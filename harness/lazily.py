@@ -1,4 +1,4 @@
-"""NumPy, imported when it is first used: to collect the tests, and for most commands, it is not needed."""
+"""Libraries that are imported when they are first used: collecting the tests needs none of them."""
 
 import importlib
 from types import ModuleType
@@ -20,8 +20,10 @@ class _Lazy(ModuleType):
 
 
 if TYPE_CHECKING:
+    import filelock
     import numpy as np
+    import psutil
 
-    __all__ = ["np"]
+    __all__ = ["filelock", "np", "psutil"]
 else:
-    np = _Lazy("numpy")
+    filelock, np, psutil = _Lazy("filelock"), _Lazy("numpy"), _Lazy("psutil")

@@ -15,9 +15,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from harness.frozen import Frozen
+from harness.lazily import psutil
 
 BLAS_THREADS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # environment variables
 LIBRARIES = ("mlx", "mlx-lm", "transformers", "tokenizers", "numpy")

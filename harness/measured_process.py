@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from harness.errors import InvalidInput
+from harness.lazily import psutil
 from harness.machine import BLAS_THREADS
 
 MODULE = "harness.engine.measured"

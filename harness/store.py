@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import InvalidInput
 from harness.frozen import Frozen
+from harness.lazily import filelock
 from harness.machine import GB, disk_free_gb
 
 MANIFEST = "manifest.json"
@@ -121,7 +121,7 @@ class Store:
             return found
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{step.stage}-{step.key}.lock"):
+        with filelock.FileLock(locks / f"{step.stage}-{step.key}.lock"):
             return self.find(step) or self._build(step)
 
     def ensure_all(self, steps: Sequence[Step], make: Callable[[list[tuple[Step, Path]]], None]) -> list[Path]:
@@ -138,7 +138,7 @@ class Store:
             locks.mkdir(parents=True, exist_ok=True)
             with ExitStack() as held:
                 for name in sorted({f"{step.stage}-{step.key}.lock" for step in steps}):
-                    held.enter_context(FileLock(locks / name))
+                    held.enter_context(filelock.FileLock(locks / name))
                 missing = {step.key: step for step in steps if self.find(step) is None}
                 self._build_all(list(missing.values()), make)
         return [self.path(step) for step in steps]
@@ -250,7 +250,7 @@ class Store:
         folder, lock = self.root / PARTIAL / name, self.root / ".locks" / f"{name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(lock):
+            with filelock.FileLock(lock):
                 folder.mkdir(parents=True)
                 try:
                     yield folder
@@ -263,9 +263,9 @@ class Store:
         """Whether a process holds the lock of an unfinished build."""
         (self.root / ".locks").mkdir(exist_ok=True)
         try:
-            with FileLock(self.root / ".locks" / f"{name}.lock", timeout=0):
+            with filelock.FileLock(self.root / ".locks" / f"{name}.lock", timeout=0):
                 return False
-        except Timeout:
+        except filelock.Timeout:
             return True
 
 

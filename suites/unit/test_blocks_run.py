@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.block_record import SIDES, Counters, Side
@@ -15,6 +14,7 @@ from harness.blocks_run import BlockRun, Measurable
 from harness.cases import Case
 from harness.disturbance import Reading, between, why_dropped
 from harness.errors import InvalidInput
+from harness.lazily import psutil
 from harness.profile import QUANTITIES, LatencyWork, Prompting
 from harness.work import Work
 from suites.unit import tiny
@@ -111,8 +111,10 @@ def test_every_thread_of_both_sides_is_tied_to_the_same_cores_and_preempts_none(
     command = (sys.executable, "-c", threaded)
     given = {side: one._replace(command=command) for side, one in sides(tmp_path, (1.0, 1.0)).items()}
     here = psutil.Process()
+    before = {child.pid for child in here.children()}  # what tests of another file left running
     with BlockRun("v", given, ("load_s",), seconds=0):
-        threads = [thread.id for side in here.children() for thread in side.threads()]
+        both = [child for child in here.children() if child.pid not in before]
+        threads = [thread.id for side in both for thread in side.threads()]
         tied = {tuple(os.sched_getaffinity(thread)) for thread in threads}
         policies = {os.sched_getscheduler(thread) for thread in threads}
     assert len(threads) == 4
