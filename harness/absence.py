@@ -133,6 +133,10 @@ def _gates(run: RunRecord, baseline: RunRecord) -> Iterator[Finding]:
 
 def changed_limits(run: RunRecord, baseline: RunRecord) -> Iterator[Finding]:
     """Gates that are judged by another limit than the baseline's were: told of, since a profile may be changed."""
+    if run.profile_hash != baseline.profile_hash:
+        changed = f"profile {baseline.profile_hash} became {run.profile_hash}"
+        detail = f"{changed}: what it asks and allows may differ, [gate] included"
+        yield Finding(check="profile", subject="run", outcome="not judged", detail=detail, blocks=False)
     before = {(verdict.variant, verdict.gate): verdict.limit for verdict in baseline.verdicts}
     for verdict in run.verdicts:
         old, new = before.get((verdict.variant, verdict.gate)), verdict.limit

@@ -133,7 +133,11 @@ def works_there(tree: Tree, located: Located, build: Path, variants: Sequence[st
     if ran.returncode:
         said = ran.stderr.strip().splitlines()[-1:] or ["nothing"]
         raise InvalidInput(f"commit {tree.commit[:12]} cannot say how its variants are measured: {said[0][-400:]}")
-    return json.loads(ran.stdout)
+    try:
+        return json.loads(ran.stdout)
+    except ValueError as error:
+        said = ran.stdout.strip()[-200:]
+        raise InvalidInput(f"commit {tree.commit[:12]} wrote {said!r} instead of what is to be measured") from error
 
 
 def _commit(ref: str) -> str:

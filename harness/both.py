@@ -22,6 +22,12 @@ class Both(Frozen):
         """Whether a loss of quality can fail the gate: a production variant's can."""
         return "production" in (self.before.role, self.after.role)
 
+    @property
+    def same_weights(self) -> bool:
+        """Whether both ran the same files, or files made from the same by the same code."""
+        same_files = self.before.content != "" and self.before.content == self.after.content
+        return same_files or self.before.artefact == self.after.artefact
+
     def pairs(self) -> list[tuple[Reply, Reply]]:
         """The replies of both to every case, whatever its prompt now is."""
         theirs = {key(reply): reply for reply in self.before.replies}

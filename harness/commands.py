@@ -88,7 +88,12 @@ def work(options: argparse.Namespace) -> int:
     for variant in map(flow.variant, flow.named(options.variant)):
         asked = flow.work(variant, ())
         queries = [case.id for case in asked.cases]
-        found[variant.name] = {"artefact": variant.key, "queries": queries, "json": asked.model_dump_json()}
+        found[variant.name] = {
+            "artefact": variant.key,
+            "content": flow.content(variant),
+            "queries": queries,
+            "json": asked.model_dump_json(),
+        }
     print(json.dumps(found))
     return 0
 

@@ -267,6 +267,11 @@ class Flow:
 
         fuse_adapter(self.path(self.base), self.path(adapter), wanted)
 
+    def content(self, variant: Variant) -> str:
+        """The hash of a built variant's files: the same where other code made the same bytes."""
+        sources = [source for source in (variant.folder, variant.adapter) if source]
+        return "+".join(s.key if isinstance(s, External) else self.store.content(s) for s in sources)
+
     def variants(self) -> list[Variant]:
         """Every variant of the profile, in the order of the flow."""
         profile, found = self.profile, []

@@ -49,7 +49,8 @@ def compare_with_baseline(
             judged = latency_finding(blocked[one.name], one.blocks, replaced.get(one.name, ""))
             found.append(_free(judged, profile))
         elif one.name in undecided:
-            found.append(_free(finding("latency", one, "inconclusive", f"not timed: {undecided[one.name]}"), profile))
+            # Not what gate.inconclusive_blocks lets pass: nothing was measured.
+            found.append(finding("latency", one, "inconclusive", f"not timed: {undecided[one.name]}"))
         else:
             why = timed.why.get(one.name, "") if timed else ""
             found.append(_latency(one, None if same_lane else base, same_lane, why))

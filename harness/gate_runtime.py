@@ -43,7 +43,7 @@ def runtime(both: Both, profile: Profile) -> list[Finding]:
     pairs = both.same_prompts()
     if not pairs:
         return []
-    if both.before.artefact != both.after.artefact:
+    if not both.same_weights:
         return _drift(both, profile.gate.max_drift_kl)
     shaky = {_key(prompt) for prompt in both.before.audit.unstable()} if both.before.audit else set()
     exact = [(old, new) for old, new in pairs if key(old) not in shaky]
@@ -68,10 +68,10 @@ def runtime(both: Both, profile: Profile) -> list[Finding]:
 
 def _drift(both: Both, limit: float | None) -> list[Finding]:
     """How far a changed artefact's odds are from the baseline's, up to the first token that differs in each reply."""
-    found = _furthest(both)
+    found, judged = _furthest(both), limit is not None
     if found is None:
-        return []
-    judged = limit is not None
+        why = "the baseline keeps no odds of this variant: gate.max_drift_kl judges nothing until another is accepted"
+        return [finding("drift", both, "not judged", why, blocks=False)] if judged else []
     allowed = f"{limit:.2g} allowed" if judged else "no gate.max_drift_kl in the profile"
     detail = f"another artefact than the baseline's: {_told(found, allowed)}"
     outcome = _outcome(found.nats > limit, found, found.tokens) if limit is not None else "not judged"
@@ -99,8 +99,10 @@ def _furthest(both: Both) -> Furthest | None:
     for (old, new), prompt in _audited(both, both.before.audit):
         if not prompt.stable:
             continue  # left out as its tokens are: fewer odds, or others, are what unstable means
-        same = next((i for i, (a, b) in enumerate(zip(old.tokens, new.tokens, strict=False)) if a != b), None)
-        theirs = prompt.odds[: None if same is None else same + 1]
+        parted = next((i for i, (a, b) in enumerate(zip(old.tokens, new.tokens, strict=False)) if a != b), None)
+        if parted is None and len(old.tokens) != len(new.tokens):
+            parted = min(len(old.tokens), len(new.tokens))  # one of them ends there
+        theirs = prompt.odds[: None if parted is None else parted + 1]
         mine = ours[key(new)].odds if key(new) in ours else ()
         if len(mine) < len(theirs):
             lacking.append(f"{named(key(old))}: odds of {len(mine)} of {len(theirs)} tokens")

@@ -38,17 +38,18 @@ def latency_finding(blocked: BlockedLatency, blocks: bool, replaced: str = "") -
             check="latency", subject=blocked.variant, outcome="inconclusive", detail=blocked.why, blocks=blocks
         )
     outcome = next(one for one in _WORST_FIRST if any(q.outcome == one for q in blocked.quantities))
+    unknown = replaced and outcome == "fine"  # of the change as a whole: its own weights were never compared
     told = [q for q in blocked.quantities if q.outcome == outcome]
     worst = max(told, key=lambda q: q.ratio if outcome == "regressed" else q.high)
     dropped = sum(bool(block.dropped) for block in blocked.blocks)
     return Finding(
         check="latency",
         subject=blocked.variant,
-        outcome=outcome,
+        outcome="not judged" if unknown else outcome,
         detail=(_REPLACED.format(key=replaced) if replaced else "")
         + f"seconds over the baseline's, at most x {blocked.limit:g} allowed: {'; '.join(map(_told, told))}"
         + (f"; {dropped} of {len(blocked.blocks)} blocks dropped, the machine was disturbed" if dropped else ""),
-        blocks=blocks,
+        blocks=blocks and not unknown,
         baseline=worst.baseline_s,
         measured=worst.change_s,
         limit=worst.baseline_s * blocked.limit,

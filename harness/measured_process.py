@@ -96,7 +96,11 @@ class MeasuredProcess:
         """
         assert self._process.stdout is not None
         if line := self._process.stdout.readline():
-            return json.loads(line)
+            try:
+                return json.loads(line)
+            except ValueError as error:
+                what = f"{self.name} could not be measured ({self._asked.split()[0]})"
+                raise InvalidInput(f"{what}: its process wrote {line.strip()[:200]!r} instead of an answer") from error
         code = self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().strip()[-1500:]

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import InvalidInput
 from harness.history_file import read
+from harness.lazily import filelock
 from harness.machine import numeric_environment, this_machine, versions
 from harness.power_benchmark import COMPARE_FAIL, compare_fail
 from harness.power_clone import Clone, Gated, require_clean
@@ -102,6 +103,16 @@ class Power:
 
     def run(self, cases: Sequence[Asked]) -> list[PowerCase]:
         """Run what is not finished; every case in the order asked for."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(self._root / "lock", timeout=0):
+                return self._run_all(cases)
+        except filelock.Timeout as error:
+            raise InvalidInput(
+                f"{self._root}: another proof of power is running there. Wait, or give --build"
+            ) from error
+
+    def _run_all(self, cases: Sequence[Asked]) -> list[PowerCase]:
         done = self.finished()
         if todo := [case for case in cases if case.name not in done]:
             self._prepare()
@@ -117,7 +128,6 @@ class Power:
 
     def _prepare(self) -> None:
         """The clones with their baselines, made once; those of other commits go."""
-        self._root.mkdir(parents=True, exist_ok=True)
         for old in self._root.iterdir():
             if old.is_dir() and old.name != self.key:
                 shutil.rmtree(old)

@@ -388,6 +388,7 @@ class Profile(Frozen):
             raise ValueError(f"variant {', '.join(twice)} is named twice")
         mentioned = [*self.roles, *self.budgets.latency.seconds_per_query, *(self.audit.variants or ())]
         mentioned += self.budgets.memory.variants_gb if self.budgets.memory else []
+        mentioned += self.gate.latency.variants or ()
         if self.budgets.latency.relative_to:
             mentioned.append(self.budgets.latency.relative_to)
         for name in mentioned:

@@ -106,12 +106,16 @@ class Agreement(Frozen):
 
 
 class VariantRecord(Frozen):
-    """Everything measured on one variant; ``audit`` is None where it was not audited, and in runs before audits."""
+    """Everything measured on one variant; ``audit`` is None where it was not audited, and in runs before audits.
+
+    ``artefact`` is the hash of what it was made from, ``content`` that of its files; the latter is empty in older runs.
+    """
 
     name: str
     role: Role
     kind: str
     artefact: str
+    content: str = ""
     bits: int | None
     group_size: int | None
     bits_per_weight: float | None

@@ -13,6 +13,7 @@ from harness.summary import first_turns
 from harness.verdicts import BAD, GATES, MEASURED, holds_up
 
 RUN = "run"
+_AT_MOST = frozenset({"over-calls", "under-calls"})
 _SHARES: dict[str, Callable[[VariantRecord], list[bool]]] = {
     "canonical": lambda one: [reply.correct for reply in first_turns(one, "canonical")],
     "held-out": lambda one: [reply.correct for reply in first_turns(one, "held-out")],
@@ -127,6 +128,11 @@ def _contradictions(run: RunRecord) -> Iterator[Finding]:
                 told = "there are no such replies" if share is None else f"its replies give {share:.4f}"
                 detail = f"the record says {verdict.measured:.4f}, {told}: it was changed"
                 yield _invalid(f"replies against {verdict.gate}", detail, subject=variant.name)
+            elif verdict.limit is not None and verdict.status in ("pass", "xpass"):
+                over = share - verdict.limit if verdict.gate in _AT_MOST else verdict.limit - share
+                if over > 1e-9:
+                    detail = f"{verdict.status} at {share:.4f}, limit {verdict.limit:.4f}: the record was changed"
+                    yield _invalid(f"verdict on {verdict.gate}", detail, subject=variant.name)
 
 
 def _incomplete(run: RunRecord, profile: Profile) -> Iterator[Finding]:

@@ -111,6 +111,11 @@ class Store:
         path = self.path(step)
         return path if not _faults(path, contents=False) else None
 
+    def content(self, step: Step) -> str:
+        """The first 16 hex digits of a hash over the names and contents of a finished artefact's files."""
+        manifest = Manifest.model_validate_json((self.path(step) / MANIFEST).read_text(encoding="utf-8"))
+        return digest({name: entry.sha256 for name, entry in manifest.files.items()})[:16]
+
     def ensure(self, step: Step) -> Path:
         """Find the artefact of a step or build it.
 

@@ -1,5 +1,6 @@
 """Another commit beside this one: checked out once, with its own pins, and what is not timed says why."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,14 @@ from harness.finding import gate_report
 from harness.flow import Flow
 from harness.gate import compare_with_baseline
 from harness.gate_latency import time_against
+from harness.latency_finding import Timed
 from harness.profile import Located, load
 from harness.store import Store
 from suites.unit import gates
 from suites.unit.profiles import READY
 
 POCKET = profile.load("pocket")
+WORK = json.dumps({"latency": POCKET.profile.latency.model_dump(mode="json")})
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -178,7 +181,7 @@ def test_replaced_weights_are_timed_on_both_sides(flow: Flow, monkeypatch: pytes
     run = gates.whole_run()
     changed = [v.model_copy(update={"artefact": "new"}) if v.name == "fused-5bit" else v for v in run.variants]
     after = run.model_copy(update={"variants": tuple(changed)})
-    work = {"artefact": "new", "queries": ["a"], "json": "{}"}
+    work = {"artefact": "new", "queries": ["a"], "json": WORK}
     monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
     monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": work})
     monkeypatch.setattr(gate_latency, "_here", lambda *_: Measurable(work="{}", queries=("a",)))
@@ -187,19 +190,24 @@ def test_replaced_weights_are_timed_on_both_sides(flow: Flow, monkeypatch: pytes
     assert (dict(found.replaced), dict(found.undecided)) == ({"fused-5bit": "key-fused-5bit"}, {})
     findings = compare_with_baseline(after, run, gates.PROFILE, found)
     (timing,) = [one for one in findings if (one.check, one.subject) == ("latency", "fused-5bit")]
-    assert timing.outcome == "regressed"
+    assert (timing.outcome, timing.blocks) == ("regressed", True)
     assert timing.detail.startswith("the baseline's weights (key-fused-5bit) are not here, both sides ran today's")
+    fine = gates.timed(quantities=gates.timed().quantities[1:])
+    findings = compare_with_baseline(after, run, gates.PROFILE, found._replace(blocked=(fine,)))
+    (timing,) = [one for one in findings if (one.check, one.subject) == ("latency", "fused-5bit")]
+    assert (timing.outcome, timing.blocks) == ("not judged", False)  # the new weights were compared with nothing
 
 
 def test_a_baseline_of_another_lane_or_without_commit_is_not_timed(flow: Flow) -> None:
     """And the reason goes into the finding."""
     run = gates.whole_run()
     other = time_against(flow, run, gates.whole_run(lane="pocket--elsewhere"), None, print)
-    assert other.why == {"fused-5bit": "the baseline is of another lane"}
+    assert other.why["fused-5bit"] == "the baseline is of another lane"
+    assert other.why["fused-8bit"].startswith("gate.latency.variants of the profile leaves it out")
     commitless = run.model_copy(update={"environment": run.environment.model_copy(update={"commit": None})})
     found = time_against(flow, run, commitless, None, print)
     told = "the baseline does not say which commit it was measured at"
-    assert found.why == {"fused-5bit": told}
+    assert found.why["fused-5bit"] == told
     findings = compare_with_baseline(run, commitless, POCKET.profile, found)
     lacking = [one for one in findings if one.outcome == "missing"]
     assert [(one.check, one.subject, one.blocks) for one in lacking] == [("latency", "run", True)]
@@ -218,14 +226,50 @@ def test_what_cannot_be_set_side_by_side_says_why(
 ) -> None:
     """Weights that are gone, and models that memory does not hold twice."""
     monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
-    monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": {"artefact": artefact}})
+    monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": {"artefact": artefact, "json": WORK}})
     monkeypatch.setattr(gate_latency, "looks", lambda pairs, *_: list(pairs))
     run = gates.whole_run()
     large = [v.model_copy(update={"memory": None, "size_bytes": size}) for v in run.variants]
     found = time_against(flow, run.model_copy(update={"variants": tuple(large)}), run, None, print)
     assert told in found.undecided["fused-5bit"]
-    assert (found.blocked, found.why) == ((), {})
+    assert found.blocked == ()
+    assert "fused-5bit" not in found.why
     findings = compare_with_baseline(run, run, gates.PROFILE, found)
     (timing,) = [one for one in findings if (one.check, one.subject) == ("latency", "fused-5bit")]
     assert (timing.outcome, timing.blocks) == ("inconclusive", True)
+    assert gate_report(findings).exit_code == 3
+
+
+def test_other_fixed_work_is_not_compared(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half as many tokens would be read in half the time, whatever the code costs."""
+    theirs = json.dumps({"latency": {"prefill_tokens": 1}})
+    monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
+    work = {"fused-5bit": {"artefact": "key-fused-5bit", "json": theirs}}
+    monkeypatch.setattr(gate_latency, "works_there", lambda *_: work)
+    run = gates.whole_run()
+    assert time_against(flow, run, run, None, print).undecided["fused-5bit"].startswith("other fixed work:")
+
+
+def test_the_same_files_under_another_key_are_the_same_weights(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other code may write the same bytes: then the runtime is judged strictly, and old is timed against new."""
+    run = gates.whole_run()
+    before = gates.with_variant(run, "fused-5bit", content="same")
+    after = gates.with_variant(run, "fused-5bit", content="same", artefact="other")
+    findings = {(one.check, one.subject) for one in compare_with_baseline(after, before, gates.PROFILE)}
+    assert ("runtime", "fused-5bit") in findings
+    work = {"artefact": "a third", "content": "same", "queries": ["a"], "json": WORK}
+    monkeypatch.setattr(gate_latency, "tree_at", lambda *_: Tree(Path(), "python", "0" * 40))
+    monkeypatch.setattr(gate_latency, "works_there", lambda *_: {"fused-5bit": work})
+    monkeypatch.setattr(gate_latency, "_here", lambda *_: Measurable(work="{}", queries=("a",)))
+    monkeypatch.setattr(gate_latency, "looks", lambda pairs, *_: [gates.timed(name) for name in pairs])
+    found = time_against(flow, after, before, None, print)
+    assert [one.variant for one in found.blocked] == ["fused-5bit"]
+    assert found.replaced == {}
+
+
+def test_what_could_not_be_timed_is_not_let_pass_as_inconclusive() -> None:
+    """``gate.inconclusive_blocks = false`` is about a loss that cannot be ruled out, not about nothing measured."""
+    run, lenient = gates.whole_run(), gates.PROFILE.gate.model_copy(update={"inconclusive_blocks": False})
+    found = Timed((), {}, undecided={"fused-5bit": "no memory"})
+    findings = compare_with_baseline(run, run, gates.PROFILE.model_copy(update={"gate": lenient}), found)
     assert gate_report(findings).exit_code == 3

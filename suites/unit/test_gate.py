@@ -460,3 +460,29 @@ def test_a_terminal_shows_in_full_what_speaks_against_the_change_and_names_the_r
         "fine: b: size, memory",
     ]
     assert terminal_lines(gate_report(findings[5:6])) == ["regressed (does not block): c: calls: told"]
+
+
+def test_another_profile_than_the_baselines_is_told() -> None:
+    """A limit of the gate itself may have been loosened; no verdict of the run shows that."""
+    loosened = accepted().model_copy(update={"profile_hash": "f" * 16})
+    (found,) = [one for one in compare_with_baseline(loosened, accepted(), PROFILE) if one.check == "profile"]
+    assert (found.outcome, found.blocks) == ("not judged", False)
+    assert f"profile {HASH} became {'f' * 16}" in found.detail
+
+
+def test_a_pass_on_the_wrong_side_of_its_own_limit_is_a_changed_record() -> None:
+    """Share and replies agree; the word does not follow from them."""
+    run = losing(accepted(), PRODUCTION, 30)
+    variant = next(v for v in run.variants if v.name == PRODUCTION)
+    asked = [r for r in variant.replies if (r.suite, r.turn) == ("held-out", 1)]
+    share = sum(r.correct for r in asked) / len(asked)
+    verdicts = tuple(
+        v.model_copy(update={"measured": share, "limit": 0.9, "status": "pass"})
+        if (v.variant, v.gate) == (PRODUCTION, "held-out")
+        else v
+        for v in run.verdicts
+    )
+    found = soundness(run.model_copy(update={"verdicts": verdicts}), PROFILE, HASH, COMMIT)
+    assert [(one.check, one.outcome) for one in found if one.check.startswith("verdict on")] == [
+        ("verdict on held-out", "invalid")
+    ]

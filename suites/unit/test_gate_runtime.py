@@ -240,3 +240,27 @@ def test_odds_of_another_prompt_under_the_same_name_are_not_compared(field: str)
     replies = tuple(r.model_copy(update={field: value}) if r.case == "async-await" else r for r in old.replies)
     found = of_runtime(both(audit(prompt("async-await", odds=(SHIFTED,) * 3)), replies=replies))
     assert (found.outcome, found.measured) == ("fine", 0.0)
+
+
+@pytest.mark.parametrize("shorter", ["before", "after"])
+def test_a_reply_that_ends_earlier_has_no_odds_to_compare_after_its_end(shorter: str) -> None:
+    """It is another reply; that its odds stop there is no odds lost."""
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
+    (one,) = [r for r in old.replies if r.case == "async-await"]
+    cut = tuple(r.model_copy(update={"tokens": one.tokens[:1]}) if r is one else r for r in old.replies)
+    few = audit(prompt("async-await", odds=ODDS[:2]))
+    if shorter == "after":
+        found = of_runtime(both(few, replies=cut))
+    else:
+        found = of_runtime(Both(before=old.model_copy(update={"audit": few, "replies": cut}), after=old))
+    assert found.outcome == "regressed"  # for its tokens
+    assert "not kept any more" not in found.detail
+
+
+def test_a_limit_on_drift_without_odds_to_hold_it_to_says_so() -> None:
+    """Nothing was judged, and nothing says fine."""
+    limits = PROFILE.model_copy(update={"gate": PROFILE.gate.model_copy(update={"max_drift_kl": 0.01})})
+    old = next(v for v in accepted().variants if v.name == PRODUCTION)
+    changed = Both(before=old.model_copy(update={"audit": None}), after=old.model_copy(update={"artefact": "x"}))
+    (found,) = runtime(changed, limits)
+    assert (found.check, found.outcome, found.blocks) == ("drift", "not judged", False)

@@ -133,5 +133,5 @@ def test_every_variant_is_in_one_shard_and_the_adapter_in_the_first(subtests: py
 
 def test_a_profile_of_one_variant_is_one_shard() -> None:
     """Even where it is the one that timings are compared with."""
-    raw = PROFILE.model_dump(mode="json") | {"training": None, "fuse": None, "survival": None, "roles": {}}
+    raw = PROFILE.model_dump(mode="json") | {"training": None, "fuse": None, "survival": None, "roles": {}, "gate": {}}
     assert [one.variants for one in shards(Profile.model_validate(json.loads(json.dumps(raw))))] == [("base",)]

@@ -91,6 +91,7 @@ NOT_ALLOWED = [
     ("fused-4bit =", "fused-3bit =", "unknown variant 'fused-3bit'; this profile has base, adapter, fused-8bit"),
     ('= "candidate"', '= "canditate"', "roles.fused-4bit: Input should be 'production', 'candidate' or 'control'"),
     ('relative_to = "base"', 'relative_to = "bass"', "unknown variant 'bass'"),
+    ("[fuse]", '[gate.latency]\nvariants = ["fused-5bits"]\n[fuse]', "unknown variant 'fused-5bits'"),
     ("max_decode_ratio = 2.0", "", "relative_to and max_decode_ratio go together"),
     ("checkpoint_every = 40", "checkpoint_every = 30", "(80) must be a multiple of checkpoint_every (30)"),
     ("[fuse]", '[adapter]\npath = "x"\n[fuse]', "[training] and [adapter] exclude each other"),
