@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from harness.blas import limited_to
 from harness.errors import InvalidInput
 from harness.flow import Flow, Variant
-from harness.machine import BLAS_THREADS, has_fast_quantised_kernels, this_machine
+from harness.machine import has_fast_quantised_kernels, this_machine
 from harness.progress import Count
 from harness.store import Step
 from harness.survival_stage import SurvivalStage
@@ -72,8 +73,7 @@ def _side_by_side(flow: Flow, command: str, done: str, shares: Sequence[Sequence
 
     A process says one line on its standard output for each finished variant.
     """
-    threads = str(max(1, this_machine().cores // _workers(len(shares))))
-    environment = os.environ | dict.fromkeys(BLAS_THREADS, threads)
+    environment = os.environ | limited_to(max(1, this_machine().cores // _workers(len(shares))))
     running: list[subprocess.Popen] = []
     with Count(command, sum(map(len, shares))) as count:
 

@@ -4,7 +4,6 @@ Plans, lanes and artefact hashes are made from these facts, so that they are the
 same before and after MLX is loaded.
 """
 
-import ctypes
 import functools
 import os
 import platform
@@ -12,24 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
+from harness.blas import arithmetic, blas, device, version_of
 from harness.frozen import Frozen
 from harness.lazily import psutil
 
-BLAS_THREADS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # environment variables
 LIBRARIES = ("mlx", "mlx-lm", "transformers", "tokenizers", "numpy")
 GB = 1e9
-
-
-class Blas(Frozen):
-    """The BLAS that matrix products run on. ``path`` is None where MLX brings its own."""
-
-    name: str
-    version: str
-    path: str | None
-    fast: bool
 
 
 class Machine(Frozen):
@@ -53,7 +42,7 @@ def this_machine() -> Machine:
         chip=_chip(),
         cores=os.cpu_count() or 1,
         memory_gb=round(psutil.virtual_memory().total / GB, 1),
-        device=_device(),
+        device=device(),
         python=platform.python_version(),
     )
 
@@ -65,31 +54,9 @@ def disk_free_gb(folder: Path) -> float:
     return shutil.disk_usage(folder).free / GB
 
 
-@functools.cache
-def blas() -> Blas:
-    """The fastest BLAS that can be loaded here: system OpenBLAS, else the ``mkl`` wheel, else MLX's own."""
-    if _device() == "metal":
-        return Blas(name="Accelerate", version=platform.mac_ver()[0], path=None, fast=True)
-    if _device() == "cuda":
-        return Blas(
-            name="cuBLAS", version=_version("mlx-cuda-12") or _version("mlx-cuda-13") or "", path=None, fast=True
-        )
-    for name in ("libopenblas.so.0", "libopenblas.so"):
-        try:
-            library = ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
-        except OSError:
-            continue
-        library.openblas_get_config.restype = ctypes.c_char_p
-        version = library.openblas_get_config().decode()
-        return Blas(name="OpenBLAS", version=version, path=name, fast=True)
-    for found in sorted((Path(sys.prefix) / "lib").glob("libmkl_rt.so*")):
-        return Blas(name="MKL", version=_version("mkl") or "", path=str(found), fast=True)
-    return Blas(name="reference BLAS", version=_version("mlx-cpu") or "", path=None, fast=False)
-
-
 def has_fast_quantised_kernels() -> bool:
     """Whether quantised products are fast here: they are on Metal and CUDA, not on a CPU."""
-    return _device() != "cpu"
+    return device() != "cpu"
 
 
 def replies_on() -> str:
@@ -102,9 +69,15 @@ def compute_dtype() -> str:
     return "as stored" if has_fast_quantised_kernels() else "float32"
 
 
+def blas_in_words() -> str:
+    """The BLAS of this process for a record: name, version, what it computes with."""
+    used = blas()
+    return f"{used.name} {used.version}".strip() + (f" ({arithmetic()})" if str(arithmetic()) else "")
+
+
 def versions() -> dict[str, str]:
     """The installed versions of the libraries that can change a number."""
-    return {name: _version(name) or "not installed" for name in LIBRARIES}
+    return {name: version_of(name) or "not installed" for name in LIBRARIES}
 
 
 def numeric_environment() -> dict[str, str]:
@@ -114,7 +87,9 @@ def numeric_environment() -> dict[str, str]:
         "device": this_machine().device,
         "chip": this_machine().chip,
         "blas": f"{blas().name} {blas().version}",
-        "threads": str(this_machine().cores),
+        "instructions": arithmetic().instructions,
+        "products": arithmetic().products,
+        "threads": str(arithmetic().threads or this_machine().cores),
         "compute_dtype": compute_dtype(),
     }
 
@@ -136,22 +111,6 @@ def commit() -> tuple[str | None, bool | None]:
     except (OSError, subprocess.CalledProcessError):
         return None, None
     return head.stdout.strip(), bool(status.stdout.strip())
-
-
-@functools.cache  # asked for every key; reading a distribution takes milliseconds
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _device() -> str:
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "metal"
-    if _version("mlx-cuda-12") or _version("mlx-cuda-13"):
-        return "cuda"
-    return "cpu"
 
 
 def _chip() -> str:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.blas import limited_to
 from harness.errors import InvalidInput
 from harness.lazily import psutil
-from harness.machine import BLAS_THREADS
 
 MODULE = "harness.engine.measured"
 COMMAND = [sys.executable, "-m", MODULE]
@@ -42,7 +42,7 @@ class MeasuredProcess:
         self._asked = ""
 
     def __enter__(self) -> MeasuredProcess:
-        threads = dict.fromkeys(BLAS_THREADS, str(len(self._cores))) if self._cores else {}
+        threads = limited_to(len(self._cores)) if self._cores else {}
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             self._command,

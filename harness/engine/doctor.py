@@ -7,7 +7,8 @@ from statistics import median
 import mlx.core as mx
 from rich.console import Console
 
-from harness.machine import GB, blas, compute_dtype, disk_free_gb, this_machine, versions
+from harness.blas import arithmetic, blas
+from harness.machine import GB, compute_dtype, disk_free_gb, this_machine, versions
 from harness.profile import ROOT
 
 ROUNDS = 7
@@ -39,6 +40,7 @@ def report(console: Console) -> None:
         "disk": f"{disk_free_gb(ROOT / 'build'):.0f} GB free",
         "MLX device": f"{mx.default_device()}",
         "BLAS": f"{used.name} {used.version}" + (f" ({used.path})" if used.path else ""),
+        "products by": str(arithmetic()) or "MLX's own kernels",
         "compute dtype": compute_dtype(),
         **versions(),
     }

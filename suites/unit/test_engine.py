@@ -338,9 +338,9 @@ def test_a_small_model_has_one_blas_thread_where_mlx_computes(folder: Path) -> N
     import ctypes
     from concurrent.futures import ThreadPoolExecutor
 
+    from harness.blas import blas
     from harness.engine.cpu import threads_for
     from harness.engine.models import load_fast
-    from harness.machine import blas
 
     if blas().name != "MKL":
         pytest.skip("MKL alone is limited thread by thread")
