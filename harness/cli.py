@@ -80,10 +80,11 @@ def parser() -> argparse.ArgumentParser:
     proof = add("prove", help=text, description=text)
     proof.add_argument(
         "what",
-        choices=("fuse", "recovery", "interval"),
+        choices=("fuse", "recovery", "interval", "recipe"),
         help="every fused tensor is stock mlx-lm's; recovery finds a known share; intervals hold the truth as often "
-        "as they say",
+        "as they say; the recipe holds in other arithmetic and with other seeds",
     )
+    proof.add_argument("--seeds", type=int, help="recipe: seeds of base and training (5 for pocket, else 1)")
     proof.add_argument("--profile", default=DEFAULT, help=f"a shipped profile or a path to a .toml ({DEFAULT})")
     proof.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     outside = add("bfcl", help="score a variant on the items of bfcl-eval, gate nothing")

@@ -199,6 +199,10 @@ def prove(options: argparse.Namespace) -> int:
         return prove_interval(CONSOLE)
     flow = ready_flow(options)
     plan.require_machine(flow)
+    if options.what == "recipe":
+        from harness.prove_recipe import prove_recipe
+
+        return prove_recipe(flow, options.seeds, options.build / "recipe", CONSOLE)
     if options.what == "fuse":
         if not (flow.profile.training or flow.profile.adapter):
             raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")

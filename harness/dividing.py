@@ -19,9 +19,15 @@ class Divider:
     """Splits in the making. An example may join one whose topic and near-duplicates are in no other."""
 
     def __init__(
-        self, examples: Sequence[Example], wanted: dict[str, Quota], unseen: frozenset[str], seed: int
+        self,
+        examples: Sequence[Example],
+        wanted: dict[str, Quota],
+        unseen: frozenset[str],
+        seed: int,
+        unseen_share: float = 0.5,
     ) -> None:
         self.examples, self.wanted, self.unseen, self.seed = examples, wanted, unseen, seed
+        self.unseen_share = unseen_share
         self.splits: dict[str, list[Example]] = {name: [] for name in NAMES}
         self._topic = {e.id: topic for e, topic in zip(examples, topics(examples), strict=True)}
         self._first = {self._topic[e.id]: e.id for e in sorted(examples, key=lambda e: e.id, reverse=True)}
@@ -40,7 +46,7 @@ class Divider:
             for kind in KINDS:
                 left: int = getattr(self.wanted[name], kind)
                 if name == "test":
-                    left -= self._take(name, kind, left // 2, self._is_unseen)
+                    left -= self._take(name, kind, int(left * self.unseen_share), self._is_unseen)
                 left -= self._take_written(name, kind, left)
                 if name != "train":
                     left -= self._take(

@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
+from harness.blas import SMALL
 from harness.cases import Case, canonical_cases, find_case_file, held_out_cases, probe_cases, read_tools
 from harness.corpus_stage import build_corpus, build_pool, corpus_inputs, pool_inputs
 from harness.errors import InvalidInput
@@ -139,9 +140,9 @@ class Flow:
             "base": base.model_dump(mode="json"),
             "tokenizer": self.tokenizer.key,
             "corpus": self.corpus.key,
-            "environment": numeric_environment(),
+            "environment": self._training_environment(),
         }
-        return Step("base", 9, inputs, make, disk_gb=0.1)
+        return Step("base", 10, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:
@@ -200,8 +201,13 @@ class Flow:
             "stop_sequences": list(self.profile.prompting.stop_sequences),
             "base": self.base.key,
             "corpus": self.corpus.key,
-            "environment": numeric_environment(),
+            "environment": self._training_environment(),
         }
+
+    def _training_environment(self) -> dict[str, str]:
+        """A model that is small beyond doubt trains on one thread, however many the run has."""
+        parameters = getattr(self.profile.base, "parameters", None)
+        return numeric_environment(one_thread=parameters is not None and parameters < SMALL / 2)
 
     def fused(self, bits: int | None) -> Step:
         """Base and adapter fused, at ``bits`` bits or as floats.

@@ -80,8 +80,11 @@ def versions() -> dict[str, str]:
     return {name: version_of(name) or "not installed" for name in LIBRARIES}
 
 
-def numeric_environment() -> dict[str, str]:
-    """What an artefact's numbers depend on beside its inputs: versions, device, BLAS and dtype."""
+def numeric_environment(*, one_thread: bool = False) -> dict[str, str]:
+    """What an artefact's numbers depend on beside its inputs: versions, device, BLAS and dtype.
+
+    ``one_thread`` is of work that keeps to one BLAS thread whatever the run has: ``blas.SMALL`` says which.
+    """
     return {
         **versions(),
         "device": this_machine().device,
@@ -89,7 +92,7 @@ def numeric_environment() -> dict[str, str]:
         "blas": f"{blas().name} {blas().version}",
         "instructions": arithmetic().instructions,
         "products": arithmetic().products,
-        "threads": str(arithmetic().threads or this_machine().cores),
+        "threads": "1" if one_thread else str(arithmetic().threads or this_machine().cores),
         "compute_dtype": compute_dtype(),
     }
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.errors import InvalidInput
 from harness.history_file import read
 from harness.lazily import filelock
-from harness.machine import numeric_environment, this_machine, versions
+from harness.machine import blas_in_words, numeric_environment, this_machine, versions
 from harness.power_benchmark import COMPARE_FAIL, compare_fail
 from harness.power_clone import Clone, Gated, require_clean
 from harness.power_judge import judge_pair, judge_plant
@@ -203,7 +203,8 @@ def report(power: Power, cases: Sequence[PowerCase]) -> PowerReport:
     return PowerReport(
         commit=power.commit,
         date=max(case.finished for case in cases)[:10],
-        machine=f"{here.chip}, {here.cores} cores, {here.memory_gb:.0f} GB, {here.system}, MLX on {here.device}",
+        machine=f"{here.chip}, {here.cores} cores, {here.memory_gb:.0f} GB, {here.system}, MLX on {here.device}, "
+        f"{blas_in_words()}",
         versions=versions(),
         limit=LIMIT,
         compare_fail=COMPARE_FAIL,

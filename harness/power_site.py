@@ -52,9 +52,7 @@ decode_tokens = 48
 rounds = 5
 
 [budgets]
-held_out = 0.85
-max_under_calls = 0.2
-terminated = 0.8
+terminated = 0.95
 
 [gate]
 max_drift_kl = 0.01

@@ -97,6 +97,7 @@ class MinedCorpus(Frozen):
 
     ``outside`` names distributions outside the domain: mined into the pool and left out of the corpus with that
     reason. ``subjects`` limits what tool queries ask about (``about`` in ``data/cases/phrasings.jsonl``); empty is all.
+    ``unseen_share`` is how much of the held-out split asks in phrasings that training never sees.
     """
 
     kind: Literal["mined"]
@@ -105,6 +106,7 @@ class MinedCorpus(Frozen):
     examples: Annotated[int, Field(ge=600, le=800)]
     tool_share: Share
     subjects: tuple[str, ...] = ()
+    unseen_share: Share = 0.5
     row_tokens: PositiveInt
     system_tokens: PositiveInt
     call_tokens: PositiveInt

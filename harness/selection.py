@@ -47,7 +47,7 @@ def select(
     wanted = quotas(corpus.examples, corpus.tool_share)
     _require_enough(pool, kept, excluded, wanted, corpus)
     unseen = unseen_phrasings(kept, corpus.seed)
-    divider = Divider(kept, wanted, unseen, corpus.seed)
+    divider = Divider(kept, wanted, unseen, corpus.seed, corpus.unseen_share)
     divider.fill()
     random_ = random.Random(corpus.seed)
     for rows in divider.splits.values():

@@ -9,11 +9,10 @@ import mlx.core as mx
 import mlx.nn as nn
 from threadpoolctl import threadpool_limits
 
-from harness.blas import blas
+from harness.blas import SMALL, blas
 from harness.engine.arrays import named_arrays
 from harness.machine import has_fast_quantised_kernels
 
-SMALL = 20_000_000  # parameters; 1.2 M took 0.11 s a training step on one thread and 0.14 s on two
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _KEPT = 1 << 30  # bytes
 

@@ -186,6 +186,7 @@ ORDER = [
     "harness.compare",
     "harness.charts",
     "harness.runfile",
+    "harness.prove_recipe",
     "harness.history_file",
     "harness.history",
     "harness.change_points",

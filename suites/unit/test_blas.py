@@ -76,3 +76,24 @@ def test_products_are_the_same_whenever_they_are_asked_for() -> None:
     assert isinstance(arithmetic(), Arithmetic)
     found = {arithmetic.__wrapped__().products for _ in range(5)}
     assert found == {arithmetic().products}
+
+
+@pytest.mark.skipif(blas().path is None, reason="MLX brings its own BLAS")
+def test_a_tiny_model_trains_alike_whatever_threads_the_run_has() -> None:
+    """It keeps to one, so that its adapter is the same; what is fused and asked with more threads is not."""
+    code = (
+        "from pathlib import Path; from harness.flow import Flow; from harness.profile import load\n"
+        "from harness.store import Store; flow = Flow(load('pocket'), Store(Path('nowhere')))\n"
+        "print(flow.base.key, flow.adapter.key, flow.fused(5).key)"
+    )
+    keys = []
+    for threads in ("1", "2"):
+        variables = _NO_SETTINGS | dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads
+        )
+        command = [sys.executable, "-c", code]
+        ran = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+        keys.append(ran.stdout.split())
+    (base, adapter, fused), other = keys
+    assert other[:2] == [base, adapter]
+    assert other[2] != fused
