@@ -5,8 +5,9 @@ from pathlib import Path
 
 from harness.profile import ROOT
 
-_FOLDERS = ("harness", "fixtures", "suites", "data", "docs", "ci")
-_FILES = ("pyproject.toml", "conftest.py", "noxfile.py", "constraints.txt", "README.md", ".gitignore")
+_FOLDERS = ("harness", "fixtures", "suites", "data", "docs", "ci", ".ci", ".github")
+_FILES = ("pyproject.toml", "conftest.py", "noxfile.py", "constraints.txt", ".gitignore", "LICENSE")
+_FILES += ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
 def checkout(folder: Path) -> Path:
