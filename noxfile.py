@@ -136,6 +136,14 @@ def browser(session: nox.Session) -> None:
     session.run(*command, env={"PYTHONPATH": str(BROWSER)}, external=True)
 
 
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Run every command of README.md, CONTRIBUTING.md and docs/ as it is written: hours. After --: -k PART."""
+    python, nox_folder = prepare(session), Path(sys.executable).parent.parent
+    command = [python, "-m", "pytest", "suites/readme", "-q", "--tb=short", *session.posargs]
+    session.run(*command, env={"PHASE8_NOX": str(nox_folder)}, external=True)
+
+
 def harness(session: nox.Session, *arguments: str) -> None:
     """Run one command of the harness; nox can only say 0 or 1, verdict.json has the code."""
     session.run(prepare(session), "-m", "harness", *arguments, *session.posargs, external=True)

@@ -11,7 +11,7 @@ from harness.both import Both, finding, flip
 from harness.cases import Case
 from harness.finding import Finding, Flip
 from harness.gate_runtime import determinism, runtime, unstable
-from harness.judge import canonical_calls
+from harness.judge_calls import canonical_calls
 from harness.latency_finding import Timed, latency_finding
 from harness.paired import LEVEL, SUITES, Pair, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Profile

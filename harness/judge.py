@@ -1,18 +1,15 @@
-"""The gates on replies: discrimination, termination, recorded calls. Cases and limits in, verdicts out. Pure."""
+"""The gates on replies: discrimination, termination. Cases and limits in, verdicts out. Pure."""
 
 from collections.abc import Callable, Sequence
 
 from harness.cases import Case
 from harness.confusion import confusion, in_words
-from harness.formats import Call
 from harness.frozen import Frozen
 from harness.paired import REFERENCE, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Budgets, Role
-from harness.record import PairedLoss, Reply, Status, Verdict
+from harness.record import PairedLoss, Reply, Verdict
 from harness.stats import clopper_pearson
 from harness.verdicts import missing, not_applicable, status_of
-
-ACCEPT = "`pytest suites/phase8 --snapshot-update`"
 
 
 class Evidence(Frozen):
@@ -199,32 +196,6 @@ def control(evidence: Evidence) -> Verdict:
         interval=worst.interval,
         detail=f"{verb} ({'; '.join(f'{v.gate}: {v.detail}' for v in measured)})",
     )
-
-
-def tool_calls(
-    variant: str, role: Role, accepted: bool, same: bool, difference: str, left_out: Sequence[str] = (), of: int = 1
-) -> Verdict:
-    """The parsed canonical calls are the recorded ones; a lane without a snapshot is new, shown and not judged.
-
-    ``left_out`` names the queries, of ``of``, that are not compared since their tokens are not always the same.
-    """
-    if left_out and len(left_out) == of:
-        return not_applicable(variant, role, "tool calls", f"nothing to compare; {_unstable(left_out)}")
-    status: Status = status_of(role, same) if accepted else "new"
-    detail = "as recorded" if same else difference
-    if not accepted:
-        detail = f"no snapshot in this lane yet; accept it with {ACCEPT}"
-    detail += f"; {_unstable(left_out)}" if left_out else ""
-    return Verdict(variant=variant, role=role, gate="tool calls", status=status, samples=1, detail=detail)
-
-
-def _unstable(left_out: Sequence[str]) -> str:
-    return f"not compared, since the tokens are not always the same: {', '.join(left_out)}"
-
-
-def canonical_calls(replies: Sequence[Reply]) -> dict[str, list[Call]]:
-    """The normalised calls of each canonical reply, for the snapshot."""
-    return {r.case: [call.normalised() for call in r.calls] for r in replies if r.suite == "canonical"}
 
 
 def _share(

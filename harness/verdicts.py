@@ -1,10 +1,11 @@
 """What verdicts mean: for a test, for a role, and together for the exit code of a run. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from harness.profile import RESERVED, Role
 from harness.record import Status, Verdict
+from harness.visible import one_line
 
 GATES = (
     "canonical",
@@ -55,11 +56,19 @@ def outcome(verdicts: Sequence[Verdict]) -> tuple[Literal[0, 1, 3], tuple[str, .
     return (3, unsure) if unsure else (0, ())
 
 
-def absent(expected: Sequence[tuple[str, Role, str]], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """A ``missing`` verdict for every (variant, role, gate) that should have been judged and was not."""
+def absent(
+    expected: Sequence[tuple[str, Role, str]],
+    verdicts: Sequence[Verdict],
+    errors: Mapping[tuple[str, str], str] | None = None,
+) -> list[Verdict]:
+    """A ``missing`` verdict for every (variant, role, gate) that should have been judged and was not.
+
+    ``errors`` has what the test ended with, by variant and gate.
+    """
     found = {(verdict.variant, verdict.gate) for verdict in verdicts}
+    ends = {key: f": {one_line(error, 300)}" for key, error in (errors or {}).items()}
     return [
-        missing(variant, role, gate, "no verdict: its test did not get that far")
+        missing(variant, role, gate, f"no verdict: its test did not get that far{ends.get((variant, gate), '')}")
         for variant, role, gate in expected
         if (variant, gate) not in found
     ]

@@ -4,10 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from suites.unit.pocket_run import PocketRun, pocket_run
+
+_ORDER = {"test_end_to_end.py": -1, "test_readme.py": 1}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The real run first: it takes as long as all the others, which other processes get through beside it."""
-    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+    """The real run first: it takes as long as all the others, which other processes get through beside it.
+
+    The commands of the documents come last: they need what that run has built, and nobody waits for it then.
+    """
+    items.sort(key=lambda item: _ORDER.get(item.path.name, 0))
+
+
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> PocketRun:
+    """One complete run of ``pocket`` for all processes of the session; the first that asks makes it."""
+    root = tmp_path_factory.getbasetemp()
+    return pocket_run(root.parent if hasattr(pytestconfig, "workerinput") else root)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,7 @@ from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
 from harness.store import HISTORY, Store
 from harness.survival_stage import SurvivalStage
+from suites.unit.pocket_run import PocketRun
 
 BUILT = (
     "pool",
@@ -52,19 +53,17 @@ def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store for this module."""
-    return tmp_path_factory.mktemp("build")
+def build(pocket: PocketRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run's store."""
+    return shutil.copytree(pocket.build, tmp_path_factory.mktemp("build"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")
-def reports(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reports(pocket: PocketRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reports of a first, complete run."""
-    folder = tmp_path_factory.mktemp("reports")
-    ran = harness("run", "--profile", "pocket", "--build", build, "--reports", folder)
-    assert (folder / "run.json").is_file(), ran.stdout + ran.stderr
-    assert ran.returncode == load_verdict(folder).exit_code, ran.stdout + ran.stderr
-    return folder
+    assert (pocket.reports / "run.json").is_file(), pocket.said
+    assert pocket.exit_code == load_verdict(pocket.reports).exit_code, pocket.said
+    return shutil.copytree(pocket.reports, tmp_path_factory.mktemp("reports"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")

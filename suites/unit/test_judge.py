@@ -256,11 +256,3 @@ def test_a_control_without_replies_or_prompts_is_missing() -> None:
     assert judge.control(evidence([], "control", asked=canonical())).status == "missing"
     assert judge.control(evidence([], "control")).status == "missing"
     assert judge.control(evidence(canonical(2), "control", asked=[*canonical(), *held_out()])).status == "missing"
-
-
-def test_calls_without_a_record_are_new_and_judged_with_one() -> None:
-    """A new lane has nothing to differ from."""
-    assert judge.tool_calls("tuned", "production", False, False, "").status == "new"
-    assert judge.tool_calls("tuned", "production", True, True, "").status == "pass"
-    changed = judge.tool_calls("tuned", "production", True, False, "was a, is b")
-    assert (changed.status, changed.detail) == ("fail", "was a, is b")

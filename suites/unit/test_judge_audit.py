@@ -1,10 +1,12 @@
 """What an audit means: stable or not, which queries have exact snapshots."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.audit_record import WAYS
-from harness.judge import tool_calls
 from harness.judge_audit import NOT_COMPARED, determinism, exact_calls, with_timed
+from harness.judge_calls import Compared, tool_calls
 from harness.record import Agreement, Divergence
 from harness.verdicts import is_good
 from suites.unit.audits import PARTED, audit, prompt
@@ -94,12 +96,13 @@ def test_an_unstable_query_is_recorded_as_not_compared_and_stays_so() -> None:
 
 def test_what_is_left_out_of_a_snapshot_is_named() -> None:
     """And where nothing is left to compare, nothing passes."""
-    some = tool_calls("x", "production", True, True, "", ("view-functions",), 2)
+    same, changed = (Compared(outcome=outcome, file=Path("calls.json")) for outcome in ("as recorded", "changed"))
+    some = tool_calls("x", "production", same, "accept", ("view-functions",), 2)
     assert (some.status, some.detail) == (
         "pass",
         "as recorded; not compared, since the tokens are not always the same: view-functions",
     )
-    everything = tool_calls("x", "production", True, True, "", ("view-functions", "async-await"), 2)
+    everything = tool_calls("x", "production", same, "accept", ("view-functions", "async-await"), 2)
     assert everything.status == "not applicable"
     assert is_good(everything)
-    assert tool_calls("x", "production", True, False, "other", ("view-functions",), 2).status == "fail"
+    assert tool_calls("x", "production", changed, "accept", ("view-functions",), 2).status == "fail"
