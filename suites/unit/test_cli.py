@@ -201,10 +201,13 @@ def user_profile(folder: Path, **splits: str) -> Path:
     return path
 
 
-def test_held_out_rows_that_were_trained_on_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever their case and spaces; the first one is named."""
-    (tmp_path / "train.jsonl").write_text(ROW)
-    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', '" hi "'))
+@pytest.mark.parametrize(("trained", "asked"), [("Hi", " hi "), ("What is a closure", "What is a closure?")])
+def test_held_out_rows_that_were_trained_on_are_refused(
+    trained: str, asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever their case, spaces and final mark; the first one is named."""
+    (tmp_path / "train.jsonl").write_text(ROW.replace('"Hi"', json.dumps(trained)))
+    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', json.dumps(asked)))
     path = user_profile(tmp_path, train="train.jsonl", test="test.jsonl")
     message = refused(capsys, "data", "--profile", path, *build(tmp_path))
     assert f"{tmp_path / 'test.jsonl'}: 1 of 1 held-out queries are in {tmp_path / 'train.jsonl'} too" in message
