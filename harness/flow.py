@@ -37,7 +37,7 @@ ASKING = (
 FUSING = (
     *(f"engine/{name}.py" for name in ("arrays", "blocks", "fuse", "kernels", "merge", "models", "onepass")),
     *(f"engine/{name}.py" for name in ("recipe", "shards", "tokenizer", "weights")),
-    "fusing.py",
+    *("fusing.py", "model_files.py"),
 )
 
 
@@ -113,7 +113,7 @@ class Flow:
             return self._gguf_base(base)
         if isinstance(base, PocketBase):
             return self._pocket_base(base)
-        return external_folder(self.located, base.model)
+        return external_folder(self.located, base.model, self.store.hashes)
 
     def _gguf_base(self, base: GgufBase) -> Step:
         def make(out: Path) -> None:
@@ -142,7 +142,7 @@ class Flow:
             "corpus": self.corpus.key,
             "environment": numeric_environment(),
         }
-        return Step("base", 9, inputs, make, disk_gb=0.1)
+        return Step("base", 10, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:
@@ -179,7 +179,7 @@ class Flow:
         """The LoRA adapter, trained here or brought along."""
         training = self.profile.training
         if self.profile.adapter:
-            return external_folder(self.located, self.profile.adapter.path)
+            return external_folder(self.located, self.profile.adapter.path, self.store.hashes)
         assert training is not None
 
         def make(out: Path) -> None:
@@ -287,7 +287,7 @@ class Flow:
                 group = None if bits is None else profile.fuse.group_size
                 found.append(Variant(name, profile.role(name), "fused", self.fused(bits), None, bits, group))
         for model in profile.models:
-            folder = external_folder(self.located, model.path)
+            folder = external_folder(self.located, model.path, self.store.hashes)
             found.append(Variant(model.name, model.role, "ready", folder))
         return found
 

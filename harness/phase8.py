@@ -25,9 +25,10 @@ def run_phase8(options: argparse.Namespace) -> int:
     for name in options.variant:
         flow.variant(name)
     if options.plan:
-        return 0 if plan.show(flow, CONSOLE, options.variant) else 2
-    plan.require_machine(flow)
-    flow = ready_flow(options)
+        return 0 if plan.show(flow, CONSOLE, all_steps(flow, options.variant)) else 2
+    plan.require_machine(flow, all_steps(flow, options.variant))
+    flow = ready_flow(options, lambda flow: all_steps(flow, options.variant))
+    flow.store.hashes.keep()
     clear_reports(options.reports)  # an earlier verdict would stand for a run that fails before it is judged
     steps = all_steps(flow, options.variant)
     unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
