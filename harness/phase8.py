@@ -65,6 +65,8 @@ def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pa
         "--no-header",
         "--benchmark-quiet",
     ]
+    # Storage is named, since pytest-benchmark makes its folder at once: without, .benchmarks in the checkout.
+    command += [f"--benchmark-storage=file://{build / HISTORY}"]
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
     command += [argument for name in variants for argument in ("--variant", name)]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode
