@@ -6,6 +6,7 @@ from math import isclose
 
 from harness.finding import Finding
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
+from harness.same_query import folded
 from harness.verdicts import MEASURED
 
 Key = tuple[str, int, str]
@@ -76,10 +77,10 @@ def _queries(before: VariantRecord, after: VariantRecord) -> Iterator[Finding]:
 
 def _copies(before: VariantRecord, after: VariantRecord) -> Iterator[Finding]:
     """A prompt asked under a second name would count twice."""
-    counts = [Counter((r.suite, r.turn, r.query) for r in variant.replies) for variant in (before, after)]
-    copied = [prompt for prompt, count in counts[1].items() if count > max(1, counts[0][prompt])]
+    counts = [Counter((r.suite, r.turn, folded(r.query)) for r in variant.replies) for variant in (before, after)]
+    copied = {prompt for prompt, count in counts[1].items() if count > max(1, counts[0][prompt])}
     if copied:
-        texts = [query for _, _, query in copied]
+        texts = list(dict.fromkeys(r.query for r in after.replies if (r.suite, r.turn, folded(r.query)) in copied))
         detail = f"asked under more than one name: {_some(texts)}"
         yield Finding(
             check="duplicated query", subject=after.name, outcome="invalid", detail=detail, names=tuple(texts)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.blas import limited_to
 from harness.errors import InvalidInput
+from harness.estimate import answering_gb, usable_memory
 from harness.flow import Flow, Variant
 from harness.machine import has_fast_quantised_kernels, this_machine
 from harness.progress import Count
@@ -55,7 +56,7 @@ def _make(
 
     Each process takes its share one after another: a small model takes less time than a process to start.
     """
-    workers = _workers(len(variants))
+    workers = _workers(flow, variants)
     if workers < 2:
         for variant in variants:
             flow.path(step(variant))
@@ -64,16 +65,21 @@ def _make(
     _side_by_side(flow, *said, shares, build)
 
 
-def _workers(pieces: int) -> int:
-    return 1 if has_fast_quantised_kernels() else min(AT_ONCE, this_machine().cores, pieces)
+def _workers(flow: Flow, variants: Sequence[Variant]) -> int:
+    """How many processes work at once: on a CPU two, where memory by estimate holds as many."""
+    if has_fast_quantised_kernels():
+        return 1
+    largest = max((answering_gb(flow, variant) or 0 for variant in variants), default=0)
+    fitting = int(usable_memory().gb // largest) if largest else AT_ONCE
+    return min(AT_ONCE, this_machine().cores, len(variants), max(1, fitting))
 
 
 def _side_by_side(flow: Flow, command: str, done: str, shares: Sequence[Sequence[str]], build: Path) -> None:
-    """Run a command of the harness on shares of variants, ``AT_ONCE`` at a time, the cores divided among them.
+    """Run a command of the harness on shares of variants at once, the cores divided among them.
 
     A process says one line on its standard output for each finished variant.
     """
-    environment = os.environ | limited_to(max(1, this_machine().cores // _workers(len(shares))))
+    environment = os.environ | limited_to(max(1, this_machine().cores // len(shares)))
     running: list[subprocess.Popen] = []
     with Count(command, sum(map(len, shares))) as count:
 
@@ -94,7 +100,7 @@ def _side_by_side(flow: Flow, command: str, done: str, shares: Sequence[Sequence
                     why = said.read().strip()[-1500:].removeprefix("error: ")
                     raise InvalidInput(f"{', '.join(share)} could not be {done}: {why}")
 
-        pool = ThreadPoolExecutor(_workers(len(shares)))
+        pool = ThreadPoolExecutor(len(shares))
         try:
             for _ in pool.map(one, shares):
                 pass

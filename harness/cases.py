@@ -12,6 +12,7 @@ from harness.frozen import Frozen
 from harness.profile import Format, Located, Prompting
 from harness.record import Label, Suite
 from harness.rows import Row, read_rows
+from harness.same_query import folded
 from harness.schemas import parameters, tools_fault
 
 _NO_TEMPLATE = frozenset({"", "hand-written"})
@@ -171,11 +172,6 @@ def first_query(row: Row) -> str:
     messages = row["messages"]
     turn = [message["role"] for message in messages].index("assistant")
     return next(m["content"] for m in reversed(messages[:turn]) if m["role"] == "user")
-
-
-def folded(query: str) -> str:
-    """A query without what makes it no other one: case and spaces."""
-    return " ".join(query.casefold().split())
 
 
 def held_out_cases(path: Path, style: Format, tools: Tools, second_turns: int) -> list[Case]:

@@ -10,7 +10,7 @@ from harness.data_commands import data
 from harness.errors import InvalidInput
 from harness.flow import Flow
 from harness.gate_commands import gate
-from harness.given import CONSOLE, ERRORS, ensure, flow_of, ready_flow, store_of, trainable_flow
+from harness.given import CONSOLE, ERRORS, ensure, flow_of, planned_only, ready_flow, store_of, trainable_flow
 from harness.machine import GB
 from harness.phase8 import run_phase8, summarise
 from harness.store import Step
@@ -29,10 +29,9 @@ def run(options: argparse.Namespace) -> int:
 
 def probe(options: argparse.Namespace) -> int:
     """Probe and say which rung fits."""
-    flow = trainable_flow(options)
-    if options.plan:
-        return 0 if plan.show(flow, CONSOLE) else 2
-    plan.require_machine(flow)
+    flow = trainable_flow(options, lambda flow: [flow.probe])
+    if (code := planned_only(flow, [flow.probe], options)) is not None:
+        return code
     from harness.flow import read_probe
 
     found = read_probe(flow.path(flow.probe))
@@ -45,22 +44,25 @@ def probe(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Train and say where the adapter is."""
-    flow = trainable_flow(options)
-    if options.plan:
-        return 0 if plan.show(flow, CONSOLE) else 2
-    plan.require_machine(flow)
+    flow = trainable_flow(options, lambda flow: [flow.adapter])
+    if (code := planned_only(flow, [flow.adapter], options)) is not None:
+        return code
     CONSOLE.print(str(ensure(flow, flow.adapter)), highlight=False, soft_wrap=True)
     return 0
 
 
 def fuse(options: argparse.Namespace) -> int:
     """Fuse at one width or at all of them and say where the models are."""
-    flow = ready_flow(options)
-    fusing = flow.profile.fuse
-    steps = [flow.fused(bits) for bits in ([options.bits] if options.bits is not None or not fusing else fusing.widths)]
-    if options.plan:
-        return 0 if plan.show(flow, CONSOLE) else 2
-    plan.require_machine(flow)
+
+    def widths(flow: Flow) -> list[Step]:
+        fusing = flow.profile.fuse
+        wanted = [options.bits] if options.bits is not None or not fusing else fusing.widths
+        return [flow.fused(bits) for bits in wanted]
+
+    flow = ready_flow(options, widths)
+    steps = widths(flow)
+    if (code := planned_only(flow, steps, options)) is not None:
+        return code
     flow.fused_together(steps)
     for step in steps:
         CONSOLE.print(str(ensure(flow, step)), highlight=False, soft_wrap=True)
@@ -69,16 +71,23 @@ def fuse(options: argparse.Namespace) -> int:
 
 def replies(options: argparse.Namespace) -> int:
     """Ask the named variants every case and say where their replies are."""
-    flow = ready_flow(options)
-    return _made(flow, [flow.replies(flow.variant(name)) for name in flow.named(options.variant)], options)
+
+    def asked(flow: Flow) -> list[Step]:
+        return [flow.replies(flow.variant(name)) for name in flow.named(options.variant)]
+
+    flow = ready_flow(options, asked)
+    return _made(flow, asked(flow), options)
 
 
 def scores(options: argparse.Namespace) -> int:
     """Score the named rungs of the ladder on the held-out rows and say where their scores are."""
-    flow = ready_flow(options)
-    ladder = SurvivalStage(flow)
-    rungs = [ladder.rung(name) for name in options.variant] or ladder.rungs
-    return _made(flow, [ladder.scores(rung) for rung in rungs], options)
+
+    def scored(flow: Flow) -> list[Step]:
+        ladder = SurvivalStage(flow)
+        return [ladder.scores(rung) for rung in [ladder.rung(name) for name in options.variant] or ladder.rungs]
+
+    flow = ready_flow(options, scored)
+    return _made(flow, scored(flow), options)
 
 
 def work(options: argparse.Namespace) -> int:
@@ -100,9 +109,8 @@ def work(options: argparse.Namespace) -> int:
 
 def _made(flow: Flow, steps: Sequence[Step], options: argparse.Namespace) -> int:
     """Say where the artefacts of these steps are, building what is missing; with --plan only what would be built."""
-    if options.plan:
-        return 0 if plan.show(flow, CONSOLE, options.variant) else 2
-    plan.require_machine(flow)
+    if (code := planned_only(flow, steps, options)) is not None:
+        return code
     for step in steps:
         CONSOLE.print(str(ensure(flow, step)), highlight=False, soft_wrap=True)
     return 0
@@ -184,8 +192,8 @@ def bench(options: argparse.Namespace) -> int:
 
         recipes = profile.RECIPES if options.recipe == "both" else (options.recipe,)
         return bench_fuse(store_of(options), options.parameters, rounds, recipes, CONSOLE)
-    flow = trainable_flow(options)
-    plan.require_machine(flow)
+    flow = trainable_flow(options, lambda flow: [flow.adapter])
+    plan.require_machine(flow, plan.leading_to(flow, [flow.adapter]))
     from harness.bench import bench_train
 
     return bench_train(flow, rounds, CONSOLE)
@@ -197,6 +205,11 @@ def prove(options: argparse.Namespace) -> int:
         from harness.coverage import prove_interval
 
         return prove_interval(CONSOLE)
+    flow = flow_of(options)
+    if options.what == "fuse" and not (flow.profile.training or flow.profile.adapter):
+        raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
+    if options.what == "recovery":
+        SurvivalStage(flow)
     flow = ready_flow(options)
     plan.require_machine(flow)
     if options.what == "recipe":
@@ -204,8 +217,6 @@ def prove(options: argparse.Namespace) -> int:
 
         return prove_recipe(flow, options.seeds, options.build / "recipe", CONSOLE)
     if options.what == "fuse":
-        if not (flow.profile.training or flow.profile.adapter):
-            raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
         from harness.prove_fuse import prove_fuse
 
         return prove_fuse(flow, CONSOLE)
@@ -222,7 +233,7 @@ def bfcl(options: argparse.Namespace) -> int:
 
     flow, benchmark = ready_flow(options), read_benchmark(options.data, options.items)
     variant = flow.variant(options.variant or default_variant(flow))
-    plan.require_machine(flow)
+    plan.require_machine(flow, plan.leading_to(flow, [flow.replies(variant)]))
     report = measure(flow, variant, benchmark)
     save(report, options.reports)
     show(report, CONSOLE, options.reports)

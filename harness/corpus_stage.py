@@ -16,6 +16,7 @@ from harness.profile import FilesCorpus, Located, MinedCorpus
 from harness.pruning import ANSWER, CALL, ROW
 from harness.record import CorpusRecord
 from harness.rows import read_rows
+from harness.same_query import folded
 from harness.splits import NAMES
 from harness.store import file_sha256
 
@@ -215,7 +216,7 @@ def _check_held_out(located: Located, tools: Tools, out: Path) -> None:
     Raises:
         InvalidInput: a first reply that is a malformed call, or a query that training or validation has too.
     """
-    from harness.cases import first_query, folded, held_out_cases
+    from harness.cases import first_query, held_out_cases
 
     corpus, test = located.profile.corpus, out / "test.jsonl"
     assert isinstance(corpus, FilesCorpus)

@@ -20,7 +20,7 @@ def data(options: argparse.Namespace) -> int:
         raise InvalidInput(f"--{given[0].replace('_', '-')} needs --check FILE, the chat file to be checked")
     flow = flow_of(options)
     if options.plan:
-        return 0 if plan.show(flow, CONSOLE) else 2
+        return 0 if plan.show(flow, CONSOLE, plan.leading_to(flow, [flow.corpus])) else 2
     from harness.corpus_stage import read_corpus_record
 
     path = flow.path(flow.corpus)

@@ -1,8 +1,6 @@
 """Folders that were made elsewhere: a local model or adapter, or a model on a hub."""
 
 import hashlib
-import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import InvalidInput
-from harness.profile import ROOT, Located, ModelBase, Profile
-from harness.store import file_sha256
+from harness.file_hashes import FileHashes
+from harness.model_files import taken_over
+from harness.profile import Located, ModelBase, Profile
 
-_HASHES = ROOT / "build" / "file-hashes.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
-_PARTS = {".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt"}  # .txt: a tokenizer's merges and vocabulary
+_PARTS = {".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt"}  # beside what a fused folder takes over
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class External:
     path: Callable[[], Path] = field(compare=False)
 
 
-def external_folder(located: Located, name: str) -> External:
+def external_folder(located: Located, name: str, hashes: FileHashes | None = None) -> External:
     """A folder beside the profile, or a hub id where no such folder exists.
 
     A hub model is keyed by its name and by the commit that is in the hub's cache; before the first download there
@@ -38,12 +36,28 @@ def external_folder(located: Located, name: str) -> External:
     """
     folder = located.resolve(name)
     if folder.is_dir():
-        return External(name, folder_key(folder), lambda: folder)
+        return External(name, folder_key(folder, hashes), lambda: folder)
     if not _HUB_ID.fullmatch(name):
         raise InvalidInput(f"{located.path}: {name!r}: no such folder ({folder}), and not a hub id like owner/model")
     commit = _cached_commit(name)
     named = f"{name}@{commit}" if commit else name
     return External(name, f"hub-{hashlib.sha256(named.encode()).hexdigest()[:12]}", lambda: _download(name, commit))
+
+
+def local_folder(located: Located, name: str) -> Path | None:
+    """A model's folder, or the snapshot of it in the hub's cache; None where it is not on this machine."""
+    folder = located.resolve(name)
+    if folder.is_dir():
+        return folder
+    commit = _cached_commit(name) if _HUB_ID.fullmatch(name) else None
+    return _cache(name) / "snapshots" / commit if commit else None
+
+
+def hub_cache() -> Path:
+    """Where downloads of hub models go."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
 
 
 def outside_names(profile: Profile) -> list[str]:
@@ -74,35 +88,15 @@ def fetch_hub_models(located: Located) -> None:
             raise InvalidInput(f"{name}: the hub's cache does not say which commit was downloaded. Use a local folder")
 
 
-def folder_key(folder: Path) -> str:
+def folder_key(folder: Path, hashes: FileHashes | None = None) -> str:
     """The first 16 hex digits of a hash over names and contents of a folder's files.
 
-    Hashes of large files are remembered by inode, size and both times of change (a copy may keep the time of its
-    source, never that of its own inode), so that a second run reads no weights.
+    They are its weights, its settings and all that a fused folder takes over. ``hashes`` knows those of large files.
     """
-    known = _remembered()
-    parts, fresh = [], False
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in _PARTS):
-        stat = path.stat()
-        stamp = f"{path}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
-        if stamp not in known:
-            known[stamp], fresh = file_sha256(path), True
-        parts.append(f"{path.name}:{known[stamp]}")
-    if fresh:
-        _HASHES.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _HASHES.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(temporary, _HASHES)
+    hashes = hashes or FileHashes()
+    names = {path.relative_to(folder) for path in folder.iterdir() if path.is_file() and path.suffix in _PARTS}
+    parts = [f"{name.as_posix()}:{hashes.of(folder / name)}" for name in sorted({*names, *taken_over(folder)})]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _remembered() -> dict[str, str]:
-    """The hashes of an earlier look; none where their file is damaged, as they can be had again."""
-    try:
-        known = json.loads(_HASHES.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return known if isinstance(known, dict) and all(isinstance(found, str) for found in known.values()) else {}
 
 
 @cache  # one run keeps its keys, though a download may come in between
@@ -111,12 +105,14 @@ def _cached_commit(name: str) -> str | None:
 
     Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     """
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    folder = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    folder = _cache(name)
     main = folder / "refs" / "main"
     commit = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
     return commit if commit and (folder / "snapshots" / commit).is_dir() else None
+
+
+def _cache(name: str) -> Path:
+    return hub_cache() / f"models--{name.replace('/', '--')}"
 
 
 def _download(name: str, commit: str | None) -> Path:
@@ -135,7 +131,8 @@ def _download(name: str, commit: str | None) -> Path:
                     "*.jinja",
                     "*.txt",
                     "*.tiktoken",
-                    "tokenizer.model",
+                    "*.model",
+                    "*.spm",
                 ],
             )
         )

@@ -30,14 +30,15 @@ Source = Step | External
 ASKING = (
     *(f"engine/{name}.py" for name in ("arrays", "chat", "evaluate", "generate", "kernels", "models")),
     *(f"engine/{name}.py" for name in ("template", "tokenizer")),
-    *(f"{name}.py" for name in ("cases", "conversation", "formats", "parsing", "replies", "rows", "schemas")),
+    *(f"{name}.py" for name in ("cases", "conversation", "formats", "parsing", "replies", "rows", "same_query")),
+    "schemas.py",
 )
 # What decides the bytes of a fused folder. Training has no such list, since a retrained 30 B takes hours: whoever
 # changes what it computes raises the step's version.
 FUSING = (
     *(f"engine/{name}.py" for name in ("arrays", "blocks", "fuse", "kernels", "merge", "models", "onepass")),
     *(f"engine/{name}.py" for name in ("recipe", "shards", "tokenizer", "weights")),
-    "fusing.py",
+    *("fusing.py", "model_files.py"),
 )
 
 
@@ -113,7 +114,7 @@ class Flow:
             return self._gguf_base(base)
         if isinstance(base, PocketBase):
             return self._pocket_base(base)
-        return external_folder(self.located, base.model)
+        return external_folder(self.located, base.model, self.store.hashes)
 
     def _gguf_base(self, base: GgufBase) -> Step:
         def make(out: Path) -> None:
@@ -157,7 +158,7 @@ class Flow:
             folders = (self.path(self.pool), self.path(self.tokenizer)) if mined else None
             build_corpus(self.located, self.tools, folders, out)
 
-        return Step("corpus", 3, inputs, make)
+        return Step("corpus", 3 if mined else 4, inputs, make)  # own files: held-out queries are compared by more
 
     @cached_property
     def probe(self) -> Step:
@@ -179,7 +180,7 @@ class Flow:
         """The LoRA adapter, trained here or brought along."""
         training = self.profile.training
         if self.profile.adapter:
-            return external_folder(self.located, self.profile.adapter.path)
+            return external_folder(self.located, self.profile.adapter.path, self.store.hashes)
         assert training is not None
 
         def make(out: Path) -> None:
@@ -292,7 +293,7 @@ class Flow:
                 group = None if bits is None else profile.fuse.group_size
                 found.append(Variant(name, profile.role(name), "fused", self.fused(bits), None, bits, group))
         for model in profile.models:
-            folder = external_folder(self.located, model.path)
+            folder = external_folder(self.located, model.path, self.store.hashes)
             found.append(Variant(model.name, model.role, "ready", folder))
         return found
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,9 @@ from harness.store import Store
 # Off a terminal (a CI log) rich assumes 80 columns, which folds the table of variants.
 CONSOLE = Console() if sys.stdout.isatty() else Console(width=150)
 ERRORS = Console(stderr=True)
+
+
+Wanted = Callable[[Flow], Sequence[Source]]
 
 
 def say(text: str) -> None:
@@ -32,29 +36,48 @@ def flow_of(options: argparse.Namespace) -> Flow:
     return Flow(profile.load(options.profile or profile.DEFAULT), store_of(options))
 
 
-def ready_flow(options: argparse.Namespace) -> Flow:
-    """The flow of a profile whose hub models are on this machine, so that no key changes when they arrive."""
+def ready_flow(options: argparse.Namespace, wanted: Wanted | None = None) -> Flow:
+    """The flow of a profile whose hub models are on this machine, so that no key changes when they arrive.
+
+    ``wanted`` names what a command is about to make of it; without it that is all of a run.
+
+    Raises:
+        InvalidInput: models are to be fetched, and this machine cannot make what is wanted of them.
+    """
     from harness.external import fetch_hub_models, not_fetched
 
     flow = flow_of(options)
     if not getattr(options, "plan", False) and not_fetched(flow.located):
-        plan.require_machine(flow)
+        plan.require_machine(flow, plan.leading_to(flow, wanted(flow)) if wanted else None)
         fetch_hub_models(flow.located)
     return flow
 
 
-def trainable_flow(options: argparse.Namespace) -> Flow:
+def trainable_flow(options: argparse.Namespace, wanted: Wanted) -> Flow:
     """A ready flow that trains.
 
     Raises:
         InvalidInput: its profile brings an adapter or models along.
     """
-    flow = ready_flow(options)
+    flow = flow_of(options)
     if not flow.profile.training:
         raise InvalidInput(
             f"{flow.located.path}: [training] is missing; this profile brings its adapter or models along"
         )
-    return flow
+    return ready_flow(options, wanted)
+
+
+def planned_only(flow: Flow, targets: Sequence[Source], options: argparse.Namespace) -> int | None:
+    """With --plan print what these stages take, and the exit code; without it see that this machine can make them.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    sources = plan.leading_to(flow, targets)
+    if options.plan:
+        return 0 if plan.show(flow, CONSOLE, sources) else 2
+    plan.require_machine(flow, sources)
+    return None
 
 
 def ensure(flow: Flow, source: Source) -> Path:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from harness.cases import CASES
 from harness.errors import InvalidInput
 from harness.example import Example
-from harness.pruning import folded
+from harness.same_query import folded
 from harness.splits import KINDS, Kind
 from harness.topics import identifiers, normal
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.external import folder_key
+from harness.file_hashes import FileHashes
 from harness.flow import Variant
 from harness.ladder_record import FolderCheck, FolderDiagnosis, LadderRecord, RecipeSize, RecipeSizes
 from harness.record import Reply
@@ -25,7 +26,7 @@ def run_ladder(
         only: the judged variants; empty is all.
         replies_of: the whole replies of a variant that the profile judges.
     """
-    rungs = stage.needed(only)
+    rungs, hashes = stage.needed(only), stage.flow.store.hashes
     if not rungs:
         return None
     stage.flow.fused_together(stage.fused_steps(only))
@@ -43,7 +44,7 @@ def run_ladder(
     bits = {rung.name: rung.bits for rung in rungs}
     return found.model_copy(
         update={
-            "checks": tuple(_check(name, one, folders[name]) for name, (one, _) in checked.items() if one),
+            "checks": tuple(_check(name, one, folders[name], hashes) for name, (one, _) in checked.items() if one),
             "diagnoses": tuple(
                 FolderDiagnosis(variant=name, bits=bits[name], modules=left.modules)
                 for name, (_, left) in checked.items()
@@ -72,7 +73,7 @@ def _sizes(stage: SurvivalStage) -> tuple[RecipeSize, ...]:
     return RecipeSizes.model_validate_json(stored).widths
 
 
-def _check(name: str, found: FolderIntegrity, folder: Path) -> FolderCheck:
+def _check(name: str, found: FolderIntegrity, folder: Path, hashes: FileHashes) -> FolderCheck:
     """The check of a folder; it holds only as long as the folder's contents are the ones that were compared."""
     return FolderCheck(
         variant=name,
@@ -81,5 +82,5 @@ def _check(name: str, found: FolderIntegrity, folder: Path) -> FolderCheck:
         equal=len(found.modules) - len(found.faults),
         faults=found.faults[:_FAULTS_KEPT],
         settings=found.settings,
-        unchanged=found.folder_key == folder_key(folder),
+        unchanged=found.folder_key == folder_key(folder, hashes),
     )

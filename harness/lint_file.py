@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import InvalidInput
 from harness.lint_rows import Fault, error, read_lines, warning
 from harness.near import NEAR_DUPLICATE, NEAR_HELD_BACK, near_pairs
-from harness.pruning import folded
 from harness.record import Label
 from harness.rows import Row, read_rows
+from harness.same_query import folded
 from harness.visible import one_line
 
 if TYPE_CHECKING:
@@ -36,19 +36,16 @@ class Lengths(NamedTuple):
 
 
 def duplicates(rows: Iterable[Sound]) -> Iterator[Fault]:
-    """Conversations that stand in the file twice."""
+    """Conversations that stand in the file twice; a query with another final mark is the same one."""
     first: dict[str, int] = {}
     for number, row, _ in rows:
-        before = first.setdefault(json.dumps(row["messages"], sort_keys=True), number)
+        before = first.setdefault(json.dumps(_folded_turns(row["messages"]), sort_keys=True), number)
         if before != number:
             yield error("duplicate", f"the same conversation as line {before}").at(number)
 
 
 def contradictions(rows: Iterable[Sound]) -> Iterator[Fault]:
-    """A query that one row calls a tool for and another answers, with the same tools and after the same turns.
-
-    White space, case and the final mark are folded.
-    """
+    """A query that one row calls a tool for and another answers, with the same tools and after the same turns."""
     first: dict[str, Sound] = {}
     for found in rows:
         messages = found.row["messages"]
@@ -56,7 +53,7 @@ def contradictions(rows: Iterable[Sound]) -> Iterator[Fault]:
         asked = max((i for i in range(turn) if messages[i]["role"] == "user"), default=None)
         if asked is None:
             continue
-        key = json.dumps([messages[:asked], folded(messages[asked]["content"]), found.row.get("tools")], sort_keys=True)
+        key = json.dumps([_folded_turns(messages[: asked + 1]), found.row.get("tools")], sort_keys=True)
         before = first.setdefault(key, found)
         if before.label != found.label:
             does = {"tool": "calls a tool", "direct": "answers directly"}
@@ -64,6 +61,11 @@ def contradictions(rows: Iterable[Sound]) -> Iterator[Fault]:
             yield error("labels", f"{text}: {one_line(messages[asked]['content'], _EXCERPT)}")._replace(
                 line=found.number
             )
+
+
+def _folded_turns(messages: Sequence[Row]) -> list[Row]:
+    """Messages with the users' turns as far as they make another query."""
+    return [m | {"content": folded(m["content"])} if m["role"] == "user" else m for m in messages]
 
 
 def balance(rows: Sequence[Sound]) -> Iterator[Fault]:

@@ -1,12 +1,15 @@
 """Near-duplicates: exact Jaccard similarity of the character 5-grams of two texts, over all pairs.
 
-Shared 5-grams of all 5-grams, case and white space folded; a shorter text counts as one gram.
+Shared 5-grams of all 5-grams, case and white space folded; a shorter text counts as one gram. Texts that are the same
+query (``same_query.py``) have a similarity of 1, however short they are.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from harness.same_query import folded
 
 NEAR_DUPLICATE = 0.8  # from here on two user turns are near-duplicates
 NEAR_HELD_BACK = 0.6  # from here on a training query is too near a query that it must keep away from
@@ -33,18 +36,23 @@ def near_pairs(left: Sequence[str], right: Sequence[str], at_least: float) -> li
     for place, grams in enumerate(rights):
         for gram in _rarest(grams, frequency, at_least):
             places[gram].append(place)
+    same: dict[str, set[int]] = defaultdict(set)
+    for place, text in enumerate(right):
+        same[folded(text)].add(place)
     pairs = []
     for i, grams in enumerate(lefts):
-        for j in sorted({place for gram in _rarest(grams, frequency, at_least) for place in places.get(gram, ())}):
-            similarity = _similarity(grams, rights[j])
+        equal = same.get(folded(left[i]), set())
+        near = {place for gram in _rarest(grams, frequency, at_least) for place in places.get(gram, ())}
+        for j in sorted(near | equal):
+            similarity = 1.0 if j in equal else _similarity(grams, rights[j])
             if similarity >= at_least:
                 pairs.append(Pair(i, j, similarity))
     return pairs
 
 
 def _grams(text: str) -> frozenset[str]:
-    folded = " ".join(text.casefold().split())
-    return frozenset(folded[i : i + _GRAM] for i in range(max(1, len(folded) - _GRAM + 1)))
+    plain = " ".join(text.casefold().split())
+    return frozenset(plain[i : i + _GRAM] for i in range(max(1, len(plain) - _GRAM + 1)))
 
 
 def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
@@ -62,6 +70,7 @@ class Index:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._sizes: list[int] = []
+        self._same: set[str] = set()
         self._places: dict[str, list[int]] = defaultdict(list)
         for text in texts:
             self.add(text)
@@ -72,9 +81,12 @@ class Index:
         for gram in grams:
             self._places[gram].append(len(self._sizes))
         self._sizes.append(len(grams))
+        self._same.add(folded(text))
 
     def highest(self, text: str) -> float:
         """The similarity of the nearest text, 0 where nothing is shared."""
+        if folded(text) in self._same:
+            return 1.0
         grams = _grams(text)
         shared = Counter(place for gram in grams for place in self._places.get(gram, ()))
         return max((n / (len(grams) + self._sizes[place] - n) for place, n in shared.items()), default=0.0)

@@ -25,9 +25,10 @@ def run_phase8(options: argparse.Namespace) -> int:
     for name in options.variant:
         flow.variant(name)
     if options.plan:
-        return 0 if plan.show(flow, CONSOLE, options.variant) else 2
-    plan.require_machine(flow)
-    flow = ready_flow(options)
+        return 0 if plan.show(flow, CONSOLE, all_steps(flow, options.variant)) else 2
+    plan.require_machine(flow, all_steps(flow, options.variant))
+    flow = ready_flow(options, lambda flow: all_steps(flow, options.variant))
+    flow.store.hashes.keep()
     clear_reports(options.reports)  # an earlier verdict would stand for a run that fails before it is judged
     steps = all_steps(flow, options.variant)
     unbuilt = [step for step in steps if isinstance(step, Step) and not flow.store.find(step)]
@@ -64,6 +65,8 @@ def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pa
         "--no-header",
         "--benchmark-quiet",
     ]
+    # Storage is named, since pytest-benchmark makes its folder at once: without, .benchmarks in the checkout.
+    command += [f"--benchmark-storage=file://{build / HISTORY}"]
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
     command += [argument for name in variants for argument in ("--variant", name)]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode

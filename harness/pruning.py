@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from harness.example import Example
 from harness.frozen import Frozen
+from harness.same_query import folded
 from harness.splits import Kind
 
 OUTSIDE = "outside the domain"
@@ -57,11 +58,6 @@ def prune(
         else:
             kept.append(example)
     return kept, excluded
-
-
-def folded(query: str) -> str:
-    """A query without what does not make it another one: case, white space, closing punctuation."""
-    return " ".join(query.casefold().strip(" \n\t?.!").split())
 
 
 def duplicates() -> Callable[[Example], str | None]:

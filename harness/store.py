@@ -24,6 +24,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import InvalidInput
+from harness.file_hashes import NAME as HASHES
+from harness.file_hashes import FileHashes, file_sha256
 from harness.frozen import Frozen
 from harness.lazily import filelock
 from harness.machine import GB, disk_free_gb
@@ -87,12 +89,6 @@ def code_of(*modules: str) -> str:
     return digest([file_sha256(Path(__file__).parent / module) for module in modules])[:16]
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 class Store:
     """The artefacts below one folder."""
 
@@ -101,6 +97,7 @@ class Store:
             raise InvalidInput(f"{root}: artefacts are kept in a folder, and this is a file")
         self.root = root
         self.announce = announce
+        self.hashes = FileHashes(root / HASHES)
 
     def path(self, step: Step) -> Path:
         """Where the artefact of a step is or will be."""
@@ -124,9 +121,7 @@ class Store:
         """
         if found := self.find(step):
             return found
-        locks = self.root / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(locks / f"{step.stage}-{step.key}.lock"):
+        with filelock.FileLock(self._locks() / f"{step.stage}-{step.key}.lock"):
             return self.find(step) or self._build(step)
 
     def ensure_all(self, steps: Sequence[Step], make: Callable[[list[tuple[Step, Path]]], None]) -> list[Path]:
@@ -139,14 +134,20 @@ class Store:
             InvalidInput: the disk is too small, or what ``make`` says of its input.
         """
         if any(self.find(step) is None for step in steps):
-            locks = self.root / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
+            locks = self._locks()
             with ExitStack() as held:
                 for name in sorted({f"{step.stage}-{step.key}.lock" for step in steps}):
                     held.enter_context(filelock.FileLock(locks / name))
                 missing = {step.key: step for step in steps if self.find(step) is None}
                 self._build_all(list(missing.values()), make)
         return [self.path(step) for step in steps]
+
+    def _locks(self) -> Path:
+        """The folder of the locks, made by what is about to build; a plan comes by without."""
+        self.hashes.keep()
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return locks
 
     def _build_all(self, steps: list[Step], make: Callable[[list[tuple[Step, Path]]], None]) -> None:
         """Build several steps at once; each is renamed on its own, so a later kill costs only those not yet."""
@@ -252,8 +253,7 @@ class Store:
     def workspace(self, prefix: str) -> Generator[Path]:
         """An empty folder for work that is measured, not kept; no prune takes it from a running process."""
         name = f"{prefix}-{uuid.uuid4().hex[:12]}"
-        folder, lock = self.root / PARTIAL / name, self.root / ".locks" / f"{name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        folder, lock = self.root / PARTIAL / name, self._locks() / f"{name}.lock"
         try:
             with filelock.FileLock(lock):
                 folder.mkdir(parents=True)

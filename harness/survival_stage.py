@@ -38,7 +38,7 @@ CHECKING = (
     *(f"engine/{name}.py" for name in ("arrays", "blocks", "delta_stats", "deltas", "encoded", "fused_folder")),
     *(f"engine/{name}.py" for name in ("integrity", "kernels", "merge", "mismatch", "models", "recipe", "survey")),
     *(f"engine/{name}.py" for name in ("tokenizer", "weights")),
-    *("fusing.py", "shortfall.py"),
+    *("fusing.py", "model_files.py", "shortfall.py"),
 )
 
 
@@ -207,7 +207,7 @@ class SurvivalStage:
         base, adapter = self.flow.path(self.flow.base), self.flow.path(self.flow.adapter)
         judged = [(rung, out) for rung, out in outs if rung in self.judged()]
         coded = [(rung, out) for rung, out in outs if rung.bits is not None]
-        found = integrity(base, adapter, self._folders(judged)) if judged else []
+        found = integrity(base, adapter, self._folders(judged), self.flow.store.hashes) if judged else []
         asked = [(self._target(rung.bits), self.flow.path(rung.folder)) for rung, _ in judged]
         others = not_as_asked(base, adapter, asked) if judged else []
         for one, other, (_, out) in zip(found, others, judged, strict=True):

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from harness.example import Example
-from harness.pruning import folded
+from harness.same_query import folded
 from harness.splits import KINDS
 
 SHARE = 5  # one in so many
 # Something that a hand-written query may have in the place of a name.
 _SLOT = r"\S+(?: \S+){0,2}"
+_NAME = "\ue000"  # stands for a name while a query is folded: a letter to it, and in no query
 
 
 def unseen_phrasings(examples: Sequence[Example], seed: int) -> frozenset[str]:
@@ -48,7 +49,7 @@ def frame(example: Example) -> str:
     names = {origin.symbol, origin.file, path.name, path.parts[0], origin.distribution or "", example.group}
     longest = sorted((name for name in names if name), key=lambda name: (-len(name), name))
     pattern = "|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest)
-    return folded(re.sub(pattern, "{}", example.query))
+    return folded(re.sub(pattern, _NAME, example.query)).replace(_NAME, "{}")
 
 
 def _distinct(phrasings: dict[str, list[Example]], written: Iterable[str]) -> list[str]:

@@ -1,8 +1,6 @@
 """Fuse an adapter into its base and write the result at several widths, in one pass of bounded memory."""
 
-import glob
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +11,14 @@ from harness.engine.onepass import write_folders
 from harness.engine.recipe import Plan, plan
 from harness.engine.tokenizer import read_tokenizer
 from harness.fusing import Target, target
+from harness.model_files import take_over
 
 
 def fuse(base: Path, adapter: Path, wanted: Sequence[tuple[Target, Path]]) -> None:
     """Write base + adapter for each target into its folder.
 
-    ``config.json`` comes last: a folder that has none was interrupted.
+    Tokenizer and chat templates are the base's own files, byte for byte. ``config.json`` comes last: a folder that has
+    none was interrupted.
 
     Args:
         base: an mlx-lm model folder, quantised in any mode or not.
@@ -28,12 +28,11 @@ def fuse(base: Path, adapter: Path, wanted: Sequence[tuple[Target, Path]]) -> No
     Raises:
         InvalidInput: base or adapter cannot be used, or a layer cannot be fused or quantised as wanted.
     """
-    tokenizer = read_tokenizer(base)
+    read_tokenizer(base)  # one that cannot be used is refused before the weights are read
     plans = plan(base, adapter, [target for target, _ in wanted])
     folders = [folder for _, folder in wanted]
     write_folders(plans, folders)
     for made, folder in zip(plans, folders, strict=True):
-        tokenizer.save_pretrained(folder)
         _finish(made, base, folder)
 
 
@@ -47,10 +46,8 @@ def main() -> None:
 
 
 def _finish(made: Plan, base: Path, folder: Path) -> None:
-    """The files that mlx-lm copies, its model card, and the config."""
-    for pattern in ("*.py", "generation_config.json"):
-        for file in glob.glob(str(base / pattern)):
-            shutil.copy(file, folder)
+    """The base's own files, mlx-lm's model card, and the config."""
+    take_over(base, folder)
     create_model_card(folder, None)
     save_config(made.config, folder / "config.json", keep_vision_config=made.keep_vision_config)
 

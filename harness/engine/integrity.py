@@ -22,11 +22,14 @@ from harness.engine.mismatch import Suspect, explain
 from harness.engine.recipe import Way
 from harness.engine.survey import Claim, Survey, refusal, settings, survey
 from harness.external import folder_key
+from harness.file_hashes import FileHashes
 from harness.progress import Amount
 from harness.survival_record import FolderIntegrity, ModuleIntegrity
 
 
-def integrity(base: Path, adapter: Path, folders: Sequence[Path]) -> list[FolderIntegrity]:
+def integrity(
+    base: Path, adapter: Path, folders: Sequence[Path], hashes: FileHashes | None = None
+) -> list[FolderIntegrity]:
     """Judge fused folders by the base and the adapter that they were made from.
 
     Args:
@@ -43,9 +46,9 @@ def integrity(base: Path, adapter: Path, folders: Sequence[Path]) -> list[Folder
         judged[suspect.folder][suspect.path] = _worse(judged[suspect.folder][suspect.path], found)
     return [
         FolderIntegrity(
-            base_key=folder_key(base),
-            adapter_key=folder_key(adapter),
-            folder_key=folder_key(folder),
+            base_key=folder_key(base, hashes),
+            adapter_key=folder_key(adapter, hashes),
+            folder_key=folder_key(folder, hashes),
             modules=tuple(modules.values()),
             settings=settings(base, folder) or (refusal(folder) if _all_equal(modules) else ()),
         )

@@ -17,7 +17,7 @@ import mlx.optimizers as optim
 from mlx_lm.models import qwen3_moe
 from mlx_lm.tuner.trainer import TrainingArgs
 from mlx_lm.tuner.trainer import train as mlx_lm_train
-from mlx_lm.utils import quantize_model, save
+from mlx_lm.utils import create_model_card, quantize_model, save_config, save_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.engine.batches import shuffled
@@ -25,7 +25,7 @@ from harness.engine.chat import Row
 from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
 from harness.engine.schedule import cosine
-from harness.engine.tokenizer import read_tokenizer
+from harness.model_files import take_over
 from harness.profile import PocketBase
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -93,7 +93,10 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         )
         Path(args.adapter_file).unlink()
         model, config = quantize_model(model, config, _GROUP_SIZE, _BITS)
-        save(out, str(tokenizer), model, read_tokenizer(tokenizer), config)
+        save_model(out, model, donate_model=True)
+    take_over(tokenizer, out)
+    create_model_card(out, None)
+    save_config(config, out / "config.json")
 
 
 def _optimizer(base: PocketBase) -> optim.Optimizer:

@@ -35,6 +35,7 @@ ORDER = [
     "harness.schemas",
     "harness.parsing",
     "harness.fusing",
+    "harness.model_files",
     "harness.synthetic",
     "harness.formats",
     "harness.conversation",
@@ -45,12 +46,15 @@ ORDER = [
     "harness.record",
     "harness.shortfall",
     "harness.rows",
+    "harness.same_query",
     "harness.cases",
     "harness.replies",
     "harness.token_numbers",
     "harness.odds",
     "harness.scores",
+    "harness.file_hashes",
     "harness.store",
+    "harness.weight_files",
     "harness.bfcl",
     "harness.bfcl_scoring",
     "harness.external",
@@ -151,7 +155,9 @@ ORDER = [
     "harness.verify",
     "harness.flow",
     "harness.survival_stage",
+    "harness.estimate",
     "harness.asking",
+    "harness.fitting",
     "harness.plan",
     "harness.bench_worker",
     "harness.bench",
@@ -395,6 +401,7 @@ _CARRIES = {
     "profile",
     "machine",
     "store",
+    "file_hashes",
     "external",
     "engine.cpu",
 }
@@ -428,11 +435,11 @@ def test_what_decides_a_result_is_in_its_key(subtests: pytest.Subtests) -> None:
 
 # Steps whose keys hold no code: what decides them, their version, and that code when it was last looked at.
 GUARDED = {
-    "adapter": (["engine.train", "engine.rows"], 6, "cf6f79bc0379406f"),
-    "base": (["engine.pocket", "corpus_stage"], 9, "80322fe035ab9759"),
-    "probe": (["engine.probe", "engine.rows"], 2, "51d374f0ab1daf1b"),
-    "corpus": (["corpus_stage"], 3, "98ea47f59ecc7cbd"),
-    "pool": (["corpus_stage"], 2, "98ea47f59ecc7cbd"),
+    "adapter": (["engine.train", "engine.rows"], 6, "a473d58be543b17d"),
+    "base": (["engine.pocket", "corpus_stage"], 10, "24c4a2d5d5f7d9c7"),
+    "probe": (["engine.probe", "engine.rows"], 2, "b96bb1bc6a7a7a3f"),
+    "corpus": (["corpus_stage"], 3, "518b029b51ba085c"),
+    "pool": (["corpus_stage"], 2, "518b029b51ba085c"),
 }
 
 

@@ -330,9 +330,6 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
 
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: Callable[[int], str]) -> Report:
     """A report on a model folder that is never loaded: its replies lie in the store already."""
-    from harness import external
-
-    monkeypatch.setattr(external, "_HASHES", tmp_path / "file-hashes.json")
     (tmp_path / "tuned").mkdir()
     path = write_profile(tmp_path, ('format = "fenced"', 'format = "fenced"\nsystem = "Tools: {tools}"'))
     stages, benchmark = flow(load(str(path)), tmp_path / "build"), read_benchmark(write_data(tmp_path), 3)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import external
 from harness.cli import main
 from harness.errors import InvalidInput
 from harness.profile import ROOT
@@ -31,12 +30,6 @@ TINY = {
     "vocab_size": WIDTH,
     "tie_word_embeddings": True,
 }
-
-
-@pytest.fixture(autouse=True)
-def _own_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes of model folders are remembered in the test's own folder."""
-    monkeypatch.setattr(external, "_HASHES", tmp_path / "file-hashes.json")
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -201,10 +194,13 @@ def user_profile(folder: Path, **splits: str) -> Path:
     return path
 
 
-def test_held_out_rows_that_were_trained_on_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever their case and spaces; the first one is named."""
-    (tmp_path / "train.jsonl").write_text(ROW)
-    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', '" hi "'))
+@pytest.mark.parametrize(("trained", "asked"), [("Hi", " hi "), ("What is a closure", "What is a closure?")])
+def test_held_out_rows_that_were_trained_on_are_refused(
+    trained: str, asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever their case, spaces and final mark; the first one is named."""
+    (tmp_path / "train.jsonl").write_text(ROW.replace('"Hi"', json.dumps(trained)))
+    (tmp_path / "test.jsonl").write_text(ROW.replace('"Hi"', json.dumps(asked)))
     path = user_profile(tmp_path, train="train.jsonl", test="test.jsonl")
     message = refused(capsys, "data", "--profile", path, *build(tmp_path))
     assert f"{tmp_path / 'test.jsonl'}: 1 of 1 held-out queries are in {tmp_path / 'train.jsonl'} too" in message
@@ -232,12 +228,11 @@ def test_an_earlier_verdict_does_not_stand_for_a_run_that_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model without its config: nothing is judged, and nothing says that all is well."""
-    for folder in ("model", "reports"):
+    for folder in ("tuned", "reports"):
         (tmp_path / folder).mkdir()
     (tmp_path / "reports" / "verdict.json").write_text('{"exit_code": 0}')
     (tmp_path / "test.jsonl").write_text(ROW)
     path = user_profile(tmp_path, test="test.jsonl")
-    path.write_text(path.read_text() + '[[models]]\nname = "a"\npath = "model"\nrole = "production"\n')
     refused(capsys, "run", "--profile", path, "--reports", tmp_path / "reports", *build(tmp_path))
     assert not (tmp_path / "reports" / "verdict.json").exists()
 

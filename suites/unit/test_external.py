@@ -1,6 +1,8 @@
 """Folders that were made elsewhere."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,15 +10,21 @@ import pytest
 from harness import external
 from harness.errors import InvalidInput
 from harness.external import external_folder, fetch_hub_models, folder_key
-from suites.unit.profiles import located
+from harness.file_hashes import FileHashes
+from suites.unit.profiles import flow, located
 
 
-@pytest.fixture(autouse=True)
-def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """File hashes are remembered in the test's own folder."""
-    path = tmp_path / "hashes" / "file-hashes.json"
-    monkeypatch.setattr(external, "_HASHES", path)
-    return path
+@pytest.fixture
+def remembered(tmp_path: Path) -> Path:
+    """Where file hashes are remembered."""
+    return tmp_path / "hashes" / "file-hashes.json"
+
+
+def keeping(remembered: Path) -> FileHashes:
+    """The hashes of something that builds."""
+    hashes = FileHashes(remembered)
+    hashes.keep()
+    return hashes
 
 
 @pytest.fixture
@@ -45,9 +53,45 @@ def test_the_key_of_a_folder_does_not_change_with_its_place(model: Path) -> None
 
 def test_hashes_are_remembered(model: Path, remembered: Path) -> None:
     """A second look reads no weights."""
-    before = folder_key(model)
+    before = folder_key(model, keeping(remembered))
     assert str(model / "model.safetensors") in remembered.read_text()
-    assert folder_key(model) == before
+    changed = dict.fromkeys(json.loads(remembered.read_text()), "0" * 64)
+    remembered.write_text(json.dumps(changed))
+    assert folder_key(model, FileHashes(remembered)) != before == folder_key(model)
+
+
+def test_what_only_looks_writes_no_hashes(model: Path, remembered: Path, tmp_path: Path) -> None:
+    """They are written when something is built, and what another process has written meanwhile stays."""
+    hashes = FileHashes(remembered)
+    folder_key(model, hashes)
+    assert not remembered.parent.exists()
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    keeping(remembered).of(other)
+    hashes.keep()
+    assert len(json.loads(remembered.read_text())) == 5
+
+
+def test_hashes_are_remembered_in_the_build_folder_when_something_is_built(model: Path, tmp_path: Path) -> None:
+    """Not in the checkout, wherever the build folder is; and not for the keys of a plan."""
+    stages = flow(located(tmp_path), tmp_path / "elsewhere")
+    variant = stages.variant("tuned")
+    assert variant.key == folder_key(model)
+    assert not stages.store.root.exists()
+    stages.store.ensure(replace(stages.replies(variant), make=lambda out: (out / "x").touch()))
+    assert str(model / "model.safetensors") in (stages.store.root / "file-hashes.json").read_text()
+
+
+def test_the_key_of_a_folder_covers_all_that_a_fused_folder_takes_over(model: Path) -> None:
+    """Templates in a folder of their own, and a vocabulary of any name."""
+    keys = {folder_key(model)}
+    for name in ("additional_chat_templates/tools.jinja", "vocab.bpe", "source.spm", "tokenizer.model.v3"):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text(name)
+        keys.add(folder_key(model))
+    (model / "training.log").write_text("not of the model")
+    assert len(keys) == 5
+    assert folder_key(model) in keys
 
 
 def test_another_model_of_the_same_size_and_time_is_another_model(model: Path) -> None:
@@ -71,10 +115,10 @@ def test_a_folder_beside_the_profile_goes_before_a_hub(model: Path, tmp_path: Pa
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff", '{"a": 1}', "null"])
 def test_damaged_remembered_hashes_are_made_again(model: Path, remembered: Path, text: str) -> None:
     """They are no reason to stop."""
-    before = folder_key(model)
+    before = folder_key(model, keeping(remembered))
     kept = remembered.read_text()
     remembered.write_bytes(text.encode("latin-1"))
-    assert folder_key(model) == before
+    assert folder_key(model, keeping(remembered)) == before
     assert remembered.read_text() == kept
 
 

@@ -531,6 +531,119 @@ def test_a_process_that_the_system_kills_leaves_no_lock_and_no_half_folder(
     assert_finished_by_the_next_run(tmp_path, moe, undisturbed)
 
 
+OWN_FILES = {
+    "special_tokens_map.json": b'{"eos_token":"<|im_end|>"}\r\n',
+    "added_tokens.json": b'{ "<|im_end|>" : 2 }',
+    "vocab.json": b"{}",
+    "merges.txt": b"#version: 0.2\n",
+    "tokenizer.model": bytes(range(256)),
+    "own.tiktoken": b"IQ== 0\n",
+    "chat_template.json": b'{"chat_template":  "x"}',
+    "chat_template.jinja": b"{% for m in messages %}\n{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}",
+    "additional_chat_templates/tools.jinja": b"{{ tools }}",
+    "generation_config.json": b'{"eos_token_id":[2,  0]}',
+    "preprocessor_config.json": b"{}\n\n",
+    "model_own.py": b"raise SystemExit\n",
+}
+
+
+def pocket_like(out: Path, tokenizer: Path) -> Path:
+    """A base that the harness trains itself."""
+    from harness.engine.chat import Row
+    from harness.engine.pocket import train_base
+    from harness.profile import PocketBase
+
+    sizes = {"vocabulary": 300, "hidden_size": 64, "layers": 2, "experts": 4, "experts_per_token": 2}
+    steps = {"iterations": 1, "batch_size": 1, "learning_rate": 1e-3, "seed": 0, "parameters": 1}
+    out.mkdir()
+    row = Row(tokens=(5, 6, 7, 2), assistant=(False, True, True, True))
+    train_base(PocketBase(kind="pocket", **sizes, **steps), tokenizer, [row] * 2, out)
+    return out
+
+
+def gguf_like(out: Path, tokenizer: Path) -> Path:
+    """A base with the tokenizer that a conversion writes, of the words of another one."""
+    import mlx.core as mx
+
+    from harness.engine.gguf import _save_tokenizer
+
+    model_folder(out, tokenizer, TIED, group_size=64, bits=4)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (out / name).unlink()
+    known = read(tokenizer, "tokenizer.json")
+    tokens = [token for token, _ in sorted(known["model"]["vocab"].items(), key=lambda item: item[1])]
+    ids = {"bos": 1, "eos": 2, "padding": 2, "unknown": 0}
+    meta = {
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in known["model"]["merges"]],
+        "tokenizer.ggml.token_type": mx.array([3 if token.startswith("<|") else 1 for token in tokens]),
+        "tokenizer.chat_template": read(tokenizer, "tokenizer_config.json")["chat_template"],
+        "llama.context_length": mx.array(256),
+        **{f"tokenizer.ggml.{name}_token_id": mx.array(number) for name, number in ids.items()},
+    }
+    _save_tokenizer(meta, out)
+    return out
+
+
+@pytest.mark.parametrize("made", [pocket_like, gguf_like])
+def test_a_base_that_the_harness_makes_is_read_by_other_clients(
+    made: Callable[[Path, Path], Path], tokenizer: Path, tmp_path: Path
+) -> None:
+    """Its tokenizer is of a class that transformers has had since version 3, and nothing of it stands there twice."""
+    base = made(tmp_path / "base", tokenizer)
+    config = read(base, "tokenizer_config.json")
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "chat_template" in config
+    assert not {"backend", "is_local"} & set(config)
+    beside = {"README.md", "config.json", "model.safetensors", "model.safetensors.index.json"}
+    assert {path.name for path in base.iterdir()} - beside == {"tokenizer.json", "tokenizer_config.json"}
+    if made is pocket_like:
+        assert contents(tokenizer).items() <= contents(base).items()
+
+
+@pytest.mark.parametrize("more", [{}, OWN_FILES], ids=["own", "with others' files"])
+@pytest.mark.parametrize("made", [pocket_like, gguf_like])
+def test_a_fused_folder_holds_the_tokenizer_files_of_its_base_byte_for_byte(
+    made: Callable[[Path, Path], Path], more: dict[str, bytes], tokenizer: Path, tmp_path: Path
+) -> None:
+    """At every width and as floats; read by plain mlx-lm it gives the same tokens in the same template."""
+    from mlx_lm import load
+
+    from harness.engine.integrity import integrity
+    from harness.model_files import taken_over
+
+    base = made(tmp_path / "base", tokenizer)
+    for name, content in more.items():
+        (base / name).parent.mkdir(exist_ok=True)
+        (base / name).write_bytes(content)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    folders = fused(base, adapter, [kept(None), kept(5), target(4, 64, "mlx-lm")], tmp_path / "fused")
+    names = sorted(map(Path, ["tokenizer.json", "tokenizer_config.json", *more]))
+    asked = [{"role": "user", "content": "find <|im_end|> in a.py"}]
+    wanted = load(str(base))[1].apply_chat_template(asked, add_generation_prompt=True)
+    for folder in folders:
+        assert taken_over(folder) == taken_over(base) == names
+        for name in names:
+            assert (folder / name).read_bytes() == (base / name).read_bytes(), name
+        assert load(str(folder))[1].apply_chat_template(asked, add_generation_prompt=True) == wanted
+    assert [found.outcome for found in integrity(base, adapter, folders[1:])] == ["equal", "equal"]
+
+
+def test_a_folder_with_a_tokenizer_that_was_written_anew_is_judged_by_its_weights(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As stock writes it: nothing is asked of folders made elsewhere that only ours hold."""
+    from harness.engine.integrity import integrity
+
+    base = pocket_like(tmp_path / "base", tokenizer)
+    adapter = adapter_folder(tmp_path / "adapter", base)
+    stock = stock_float(base, adapter, tmp_path / "stock", monkeypatch)
+    assert read(stock, "tokenizer_config.json") != read(base, "tokenizer_config.json")
+    (found,) = integrity(base, adapter, [stock])
+    assert found.outcome == "equal"
+
+
 def test_fast_kernels_give_the_bits_of_mlx() -> None:
     """On weights that the check at first use has not seen; where it fails, MLX's own kernel is used."""
     import mlx.core as mx

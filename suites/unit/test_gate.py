@@ -144,8 +144,9 @@ def _asked_twice() -> RunRecord:
     return with_variant(accepted(), PRODUCTION, replies=(*replies(accepted()), replies(accepted())[7]))
 
 
-def _copied() -> RunRecord:
-    copied = replies(accepted())[7].model_copy(update={"case": "held-out-98"})
+def _copied(mark: str = "") -> RunRecord:
+    first = replies(accepted())[7]
+    copied = first.model_copy(update={"case": "held-out-98", "query": first.query + mark})
     return with_variant(accepted(), PRODUCTION, replies=(*replies(accepted()), copied))
 
 
@@ -164,6 +165,7 @@ def test_a_run_that_cannot_be_judged_is_invalid(subtests: pytest.Subtests) -> No
     for plant, check, named in [
         (_asked_twice, "duplicated query", "held-out/held-out-02"),
         (_copied, "duplicated query", "Query of held-out-02"),
+        (lambda: _copied("?"), "duplicated query", "Query of held-out-02?"),
         (_empty, "empty run", "nothing was measured"),
         (lambda: accepted().model_copy(update={"lane": "pocket--other"}), "lane", "another machine"),
         (lambda: accepted().model_copy(update={"profile_hash": "beef"}), "profile", "beef"),

@@ -20,14 +20,6 @@ QUERY = f"{LAST}.self_attn.q_proj"
 FIVE = target(5, 64, "mlx-lm")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_hashes(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Hashes of model folders are remembered in these tests' own folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(external, "_HASHES", tmp_path_factory.mktemp("hashes") / "file-hashes.json")
-        yield
-
-
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer for every model here."""

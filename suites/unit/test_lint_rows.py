@@ -355,9 +355,40 @@ def test_user_turns_near_a_test_file_are_named_with_both_lines(tmp_path: Path) -
     near = [fault for fault in found if fault.rule == "near-duplicate"]
     assert [(fault.line, fault.severity) for fault in near] == [(2, "error")]
     assert (
-        "is like line 3 of test.jsonl: 'Which files import the Beta class?' (similarity 0.97, limit 0.8)"
+        "is like line 3 of test.jsonl: 'Which files import the Beta class?' (similarity 1.00, limit 0.8)"
         in near[0].text
     )
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("What is a closure?", "What is a closure"), ("Hi?", " hi !")])
+def test_a_query_of_a_test_file_is_named_whatever_its_final_mark(
+    theirs: str, ours: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one so short that a mark is a third of it."""
+    test = write(tmp_path, row(user(theirs), said("A function.")), name="test.jsonl")
+    path = write(tmp_path, *SOUND, row(user(ours), said("Something else.")))
+    assert main(["data", "--check", str(path), "--against", str(test)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"is like line 1 of test.jsonl: {theirs!r} (similarity 1.00, limit 0.8)" in told
+
+
+def test_a_conversation_is_the_same_one_with_another_final_mark(tmp_path: Path) -> None:
+    """Of the user; another answer is another conversation."""
+    first, second, other = (
+        row(user(query), said(answer))
+        for query, answer in (("What is a closure", "A."), (" what is a closure?", "A."), ("What is a closure", "B."))
+    )
+    found = check(write(tmp_path, *SOUND, first, second, other), ALONE).faults
+    assert [(fault.line, fault.rule, fault.text) for fault in found if fault.severity == "error"] == [
+        (len(SOUND) + 2, "duplicate", f"the same conversation as line {len(SOUND) + 1}")
+    ]
+
+
+def test_a_contradiction_is_found_whatever_the_final_mark(tmp_path: Path) -> None:
+    """One row calls, the other answers."""
+    path = write(tmp_path, *SOUND, tool_row("Where is Gamma"), row(user('"Where is Gamma?!"'), said("In c.py.")))
+    found = check(path, ALONE).faults
+    assert [(fault.line, fault.rule) for fault in found if fault.severity == "error"] == [(len(SOUND) + 2, "labels")]
 
 
 def test_user_turns_near_a_canonical_query_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,12 @@ def test_a_text_shorter_than_a_gram_is_its_own() -> None:
     assert Index(["ls b"]).highest("ls a") == 0
 
 
+def test_the_same_query_has_a_similarity_of_one() -> None:
+    """Though a mark is most of the grams of a short text."""
+    assert Index(["Hi"]).highest("hi ?") == 1
+    assert near_pairs(["Why?", "Hi"], ["hi!", "Hit"], 0.8) == [(1, 0, 1.0)]
+
+
 def test_nothing_is_near_where_there_is_nothing() -> None:
     """An empty split leaks nothing."""
     assert Index().highest("Find all views") == 0
