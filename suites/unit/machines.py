@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness import asking, estimate, fitting, machine, plan, survival_stage
-from harness.machine import Blas, Machine
+from harness.blas import Arithmetic, Blas
+from harness.machine import Machine
 
 
 def pretend(
@@ -23,7 +24,8 @@ def pretend(
     )
     for module in (asking, estimate, fitting, machine, plan, survival_stage):
         monkeypatch.setattr(module, "this_machine", lambda: here)
-    monkeypatch.setattr(machine, "_device", lambda: device)
+    monkeypatch.setattr(machine, "device", lambda: device)
+    monkeypatch.setattr(machine, "arithmetic", lambda: Arithmetic())
     monkeypatch.setattr(machine, "blas", lambda: Blas(name="pretended", version="", path=None, fast=True))
     for module in (fitting, plan):
         monkeypatch.setattr(module, "disk_free_gb", lambda _: disk_gb)
