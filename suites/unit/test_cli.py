@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness import phase8
 from harness.cli import main
 from harness.errors import InvalidInput
-from harness.profile import ROOT
+from harness.profile import ROOT, load
 from harness.runfile import clear_reports
-from suites.unit.profiles import READY, smollm2, write_profile
+from suites.unit.profiles import READY, flow, smollm2, write_profile
 
 FILES = """
 [corpus]
@@ -216,6 +217,22 @@ def test_a_held_out_row_that_cannot_be_judged_is_refused_before_training(
     (tmp_path / "test.jsonl").write_text(ROW.replace('"Hello"', call))
     message = refused(capsys, "data", "--profile", user_profile(tmp_path, test="test.jsonl"), *build(tmp_path))
     assert f"{tmp_path / 'test.jsonl'}: conversation 1" in message
+
+
+def test_nothing_that_pytest_stores_goes_into_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is told, pytest-benchmark makes a folder where it is started."""
+    commands: list[list[str]] = []
+
+    def record(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(phase8.subprocess, "run", record)
+    (tmp_path / "tuned").mkdir()
+    stages = flow(load(str(write_profile(tmp_path))), tmp_path / "build")
+    assert phase8._judge_with_pytest(stages, [], tmp_path / "build", tmp_path / "reports") == 1
+    (command,) = commands
+    assert f"--benchmark-storage=file://{tmp_path / 'build' / 'history'}" in command
 
 
 def test_prune_without_a_profile_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
