@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-NAME = "file-hashes.json"
+NAME = ".file-hashes.json"
 
 
 def file_sha256(path: Path) -> str:

@@ -79,7 +79,7 @@ def test_hashes_are_remembered_in_the_build_folder_when_something_is_built(model
     assert variant.key == folder_key(model)
     assert not stages.store.root.exists()
     stages.store.ensure(replace(stages.replies(variant), make=lambda out: (out / "x").touch()))
-    assert str(model / "model.safetensors") in (stages.store.root / "file-hashes.json").read_text()
+    assert str(model / "model.safetensors") in (stages.store.root / ".file-hashes.json").read_text()
 
 
 def test_the_key_of_a_folder_covers_all_that_a_fused_folder_takes_over(model: Path) -> None:
