@@ -239,6 +239,13 @@ def test_a_session_without_the_test_of_tool_calls_keeps_every_snapshot(accepted:
     assert accepted.file("second.b").is_file()
 
 
+def test_a_session_that_fails_though_its_tests_pass_says_why(own: Own) -> None:
+    """New calls alone are no verdict."""
+    ran = own.judge("--variant", "first", "--ignore-glob=*/test_term*", "--ignore-glob=*/test_disc*")
+    assert ran.returncode == 1
+    assert "exit code 1: nothing was judged" in ran.stdout
+
+
 def test_new_snapshots_only_leaves_a_changed_one(accepted: Own) -> None:
     """syrupy's option for what has no snapshot yet."""
     accepted.file("second.b").unlink()

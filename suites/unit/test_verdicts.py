@@ -51,6 +51,13 @@ def test_what_was_owed_and_not_judged_is_named_as_missing() -> None:
     ]
 
 
+def test_what_a_test_broke_with_is_in_the_missing_verdict() -> None:
+    """On one line: an error, or a warning that is made one."""
+    errors = {("fused-5bit", "memory"): "DeprecationWarning: this is\ngoing away"}
+    (found,) = absent([("fused-5bit", "production", "memory")], [], errors)
+    assert found.detail == "no verdict: its test did not get that far: DeprecationWarning: this is going away"
+
+
 def test_an_expected_failure_does_not_pass_its_test() -> None:
     """pytest must see it fail to report it as expected."""
     assert not is_good(verdict(status="xfail"))
