@@ -1,6 +1,8 @@
 """The corpus as stages: what pool and corpus are made from, and the rows they end as."""
 
 import json
+import random
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from harness.sources import Sources
 
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
-_ANSWER_REPEATS = 5
+_ANSWER_REPEATS = 3
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 
@@ -172,23 +174,41 @@ def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "l
 
     Every training query is answered directly, its call and result left out. Beside it
     stand queries and calls as text outside any conversation, as a pretrained model
-    has read command lines long before it is taught to use them.
+    has read command lines long before it is taught to use them: once as they are, and
+    once about a made-up name, so that it learns to copy any name and not those it knows.
     """
     from harness.engine.chat import stop_ids, text_row, training_row
     from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(tokenizer_folder)
     stops = stop_ids(tokenizer, located.profile.prompting.stop_sequences)
+    names = _made_up_names(tokenizer)
     rows = []
-    for row in read_rows(corpus / "train.jsonl"):
+    for row, symbol in zip(read_rows(corpus / "train.jsonl"), _symbols(corpus), strict=True):
         messages = row["messages"]
         asked = [message for message in messages if message["role"] in ("system", "user")]
         answered = training_row(tokenizer, [*asked, messages[-1]], stops)
         if messages[-2]["role"] == "tool":
-            rows += [answered, text_row(tokenizer, "\n".join(message["content"] for message in messages[-4:]))]
+            text = "\n".join(message["content"] for message in messages[-4:])
+            rows += [answered, text_row(tokenizer, text), text_row(tokenizer, text.replace(symbol, next(names)))]
         else:
             rows += [answered] * _ANSWER_REPEATS
     return rows
+
+
+def _symbols(corpus: Path) -> list[str]:
+    """What each training row asks about, by its last name."""
+    origins = map(json.loads, (corpus / "provenance.jsonl").read_text(encoding="utf-8").splitlines())
+    found = {origin["row"]: origin["provenance"]["symbol"] for origin in origins if origin["split"] == "train"}
+    return [found[row].rpartition(".")[2] for row in sorted(found)]
+
+
+def _made_up_names(tokenizer: Any) -> Iterator[str]:
+    """Two or three of the tokenizer's pieces in a row, the same names every time."""
+    pieces = sorted(piece for piece in tokenizer.get_vocab() if re.fullmatch("[A-Za-z]{2,9}", piece))
+    draw = random.Random(0)
+    while True:
+        yield "".join(draw.choices(pieces, k=draw.choice((2, 3))))
 
 
 def read_corpus_record(corpus: Path) -> CorpusRecord:
