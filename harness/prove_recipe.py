@@ -125,8 +125,8 @@ def _run(flow: Flow, one: Combination, variables: Mapping[str, str], build: Path
     """The record of a run in a process of its own, or what it said instead."""
     slug = re.sub(r"[^a-z0-9]+", "-", str(one).lower()).strip("-")
     reports = build / "reports" / f"{flow.profile.name}-{slug}"
-    reports.mkdir(parents=True, exist_ok=True)
-    profile = reports / f"{flow.profile.name}.toml"
+    profile = build / "profiles" / slug / flow.located.path.name
+    profile.parent.mkdir(parents=True, exist_ok=True)
     profile.write_text(with_seed(flow.located.path.read_text(encoding="utf-8"), one.seed), encoding="utf-8")
     environment = os.environ | dict(variables) | dict.fromkeys(THREADS, str(one.threads))
     command = [sys.executable, "-m", "harness", "run", "--profile", str(profile)]
