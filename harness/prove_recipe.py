@@ -28,6 +28,7 @@ from harness.profile import ROOT, PocketBase
 from harness.progress import Count
 from harness.record import RunRecord, Verdict
 from harness.runfile import load_run
+from harness.verdicts import holds_up
 
 SETTINGS: dict[str, dict[str, str]] = {
     "MKL": {CHOICE: "mkl"},
@@ -154,8 +155,8 @@ def judged(record: RunRecord) -> list[Verdict]:
 
 
 def faults(record: RunRecord) -> list[Verdict]:
-    """Those that do not pass; a control that got through is one, and so is what stayed undecided."""
-    bad = [v for v in judged(record) if v.status in ("fail", "missing", "inconclusive")]
+    """Those that keep a run from passing; a control that got through is one."""
+    bad = [v for v in judged(record) if v.status in ("fail", "missing") or holds_up(v)]
     return bad + [v for v in record.verdicts if v.role == "control" and v.status in ("fail", "missing")]
 
 

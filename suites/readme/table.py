@@ -123,7 +123,7 @@ TABLE = [
     long("nox -s prove -- fuse", "fuses with stock mlx-lm too"),
     long("nox -s prove -- recovery", "scores adapters of known strength"),
     long("nox -s prove -- interval", "simulates thousands of intervals"),
-    long("nox -s prove -- recipe", "trains again and again: an hour", pocket=" --profile pocket --seeds 1"),
+    long("nox -s prove -- recipe", "trains again and again: an hour"),
     long("nox -s prove", "without what is to be proved it says what can be", exits=(1,), says="fuse"),
     long("nox -s bench -- train", "trains with stock mlx-lm too"),
     long("nox -s bench -- fuse", "a model of 1.3 B parameters"),
