@@ -8,9 +8,9 @@ from harness.formats import Call
 from harness.frozen import Frozen
 from harness.paired import REFERENCE, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Budgets, Role
-from harness.record import PairedLoss, Reply, Status, Verdict
+from harness.record import PairedLoss, Production, Reply, Status, Verdict
 from harness.stats import clopper_pearson
-from harness.verdicts import missing, not_applicable, status_of
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 ACCEPT = "`pytest suites/phase8 --snapshot-update`"
 
@@ -94,7 +94,8 @@ def probes(evidence: Evidence) -> Verdict:
     if limit is not None:
         return found.model_copy(update={"detail": f"{found.detail}; {told}"})
     share = found.detail.partition(", at least")[0]
-    return found.model_copy(update={"status": "info", "limit": None, "detail": f"{share}; {told}"})
+    free = {"status": "info", "as_production": None, "limit": None}
+    return found.model_copy(update={**free, "detail": f"{share}; {told}"})
 
 
 def is_compared(variant: str) -> bool:
@@ -138,14 +139,16 @@ def _family_p(evidence: Evidence, adapter: Evidence) -> float:
 def loss_verdict(evidence: Evidence, gate: str, found: PairedLoss) -> Verdict:
     """The verdict on a loss against the live adapter."""
     limit, role = evidence.budgets.max_loss, evidence.role
-    undecided = found.outcome == "inconclusive" and role != "control"
+    outcomes: dict[str, Production] = {"fine": "pass", "regressed": "fail", "inconclusive": "inconclusive"}
+    production = outcomes[found.outcome]
     counts = "; ".join(f"{s.suite} {s.lost} lost, {s.gained} gained of {s.prompts}" for s in found.suites)
     holm = f"after Holm over {found.family} variants {found.adjusted_p:.3g}" if found.family > 1 else "one variant"
     return Verdict(
         variant=evidence.variant,
         role=role,
         gate=gate,
-        status="inconclusive" if undecided else status_of(role, found.outcome == "fine"),
+        status=status_of(role, production),
+        as_production=production,
         measured=found.loss,
         limit=limit,
         unit="share",
@@ -192,7 +195,7 @@ def control(evidence: Evidence) -> Verdict:
         variant=evidence.variant,
         role="control",
         gate="control",
-        status="pass" if caught else "fail",
+        status=decided(caught),
         measured=worst.measured,
         samples=worst.samples,
         unit="share",
@@ -210,12 +213,21 @@ def tool_calls(
     """
     if left_out and len(left_out) == of:
         return not_applicable(variant, role, "tool calls", f"nothing to compare; {_unstable(left_out)}")
-    status: Status = status_of(role, same) if accepted else "new"
+    production = decided(same) if accepted else None
+    status: Status = status_of(role, production) if production else "new"
     detail = "as recorded" if same else difference
     if not accepted:
         detail = f"no snapshot in this lane yet; accept it with {ACCEPT}"
     detail += f"; {_unstable(left_out)}" if left_out else ""
-    return Verdict(variant=variant, role=role, gate="tool calls", status=status, samples=1, detail=detail)
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate="tool calls",
+        status=status,
+        samples=1,
+        detail=detail,
+        as_production=production,
+    )
 
 
 def _unstable(left_out: Sequence[str]) -> str:
@@ -251,11 +263,13 @@ def _share(
     limit = at_least if at_least is not None else at_most if at_most is not None else 0.0
     hits = sum(counts(reply) for reply in replies)
     share, interval = hits / len(replies), clopper_pearson(hits, len(replies))
+    production = decided(share >= limit if wanted else share <= limit)
     return Verdict(
         variant=variant,
         role=role,
         gate=gate,
-        status=status_of(role, share >= limit if wanted else share <= limit),
+        status=status_of(role, production),
+        as_production=production,
         measured=share,
         limit=limit,
         unit="share",
