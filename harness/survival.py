@@ -118,11 +118,17 @@ def _speaks_against_smaller(width: WidthSafety) -> bool:
     return width.safety != "safe" and (not width.against or any(gate not in COST for gate in width.against))
 
 
+def _blocking(widths: Sequence[WidthSafety]) -> WidthSafety | None:
+    """The widest that is not safe, else the widest."""
+    unsafe = [width for width in widths if width.safety != "safe"]
+    return (unsafe or list(widths) or [None])[-1]
+
+
 def _line(widths: Sequence[WidthSafety], smallest: WidthSafety | None, unjudged: Sequence[int]) -> str:
     """The answer in a sentence."""
-    if not widths:
+    blocking = smallest or _blocking(widths)
+    if blocking is None:
         return "No fused width was judged."
-    blocking = smallest or next((width for width in reversed(widths) if width.safety != "safe"), widths[-1])
     wider = [bits for bits in unjudged if bits > _bits(blocking)]
     caveat = f" Wider ones were not judged: {_named(wider)}." if wider else ""
     if smallest:
@@ -134,12 +140,13 @@ def _line(widths: Sequence[WidthSafety], smallest: WidthSafety | None, unjudged:
 
 
 def _why_not(widths: Sequence[WidthSafety], shippable: Sequence[WidthSafety]) -> list[str]:
-    """Each width that may not be shipped, the widest first, and why."""
+    """Each width that may not be shipped, the widest first, and why; the one that the answer names has said it."""
     notes, against = [], ""
+    named = None if shippable else _blocking(widths)
     for width in reversed(widths):
-        if width.safety != "safe":
+        if width.safety != "safe" and width is not named:
             notes.append(f"{_at(width)}: {width.safety}: {width.evidence}.")
-        elif width not in shippable and against:
+        elif width.safety == "safe" and width not in shippable and against:
             notes.append(f"{_at(width)}: every gate holds, but not at {against}, which is wider.")
         against = against or (_at(width) if _speaks_against_smaller(width) else "")
     return notes
@@ -202,7 +209,8 @@ def _at(width: WidthSafety) -> str:
 
 
 def _named(bits: Sequence[int]) -> str:
-    return f"{' and '.join(map(str, bits))} bits"
+    *first, last = map(str, bits)
+    return f"{', '.join(first)} and {last} bits" if first else f"{last} bits"
 
 
 def _percent(share: float) -> str:
