@@ -44,7 +44,8 @@ def _measure_and_judge(flow: Flow, options: argparse.Namespace) -> int:
     from harness.against import run_there, tree_at
     from harness.gate_latency import time_against
     from harness.gate_stage import judge_results
-    from harness.runfile import load_run, load_verdict
+    from harness.outcome import outcome
+    from harness.runfile import load_run
 
     other = None
     if options.against:
@@ -52,13 +53,12 @@ def _measure_and_judge(flow: Flow, options: argparse.Namespace) -> int:
         reports = options.build / "against" / f"{tree.commit[:16]}-{flow.profile.name}"
         run_there(tree, flow.located, options.build, reports, say)
         other = load_run(reports)
-        if lost := [*other.failures, *(f"{v.variant}: {v.gate}" for v in other.verdicts if v.status == "missing")]:
+        there = outcome(other)
+        if lost := [*there.events, *(f"{v.variant}: {v.gate}" for v in there.failed if v.status == "missing")]:
             raise InvalidInput(f"--against {options.against}: not all was measured there, first {lost[0]}")
     ran = run_phase8(argparse.Namespace(**vars(options), plan=False, variant=[]))
     if not (options.reports / "run.json").is_file():
         raise InvalidInput(f"Phase 8 ended with {ran} and left no run: what it said stands above. Nothing was judged")
-    if ran != (told := load_verdict(options.reports).exit_code):
-        raise InvalidInput(f"Phase 8 ended with {ran}, its verdict says {told}: pytest itself failed, as stands above")
     options.results = options.reports / "run.json"
     code = judge_results(
         options, CONSOLE, None, other, lambda run_, baseline: time_against(flow, run_, baseline, options.against, say)

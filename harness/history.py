@@ -21,9 +21,9 @@ from harness.history_file import (
     summarise,
     write,
 )
+from harness.outcome import outcome, verdict_file
 from harness.record import RunRecord, VerdictFile
 from harness.runfile import load_run, load_verdict
-from harness.verdicts import outcome
 
 Allowed = Literal["failed", "inconclusive", "partial", "dirty"]
 _LANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -96,11 +96,7 @@ def runs_until(record: RunRecord, roots: Sequence[Path], most: int = 200) -> Lan
         same = run.started, run.commit
         if run.lane == record.lane and _moment(run) < _moment(record) and (run.accepted or same not in kept):
             kept[same] = run
-    code, reasons = outcome(record.verdicts)
-    code = 1 if record.failures else code
-    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
-    verdict = VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=record.partial)
-    runs = (*sorted(kept.values(), key=_moment), summarise(record, verdict))
+    runs = (*sorted(kept.values(), key=_moment), summarise(record, verdict_file(record)))
     return LaneRuns(runs[-most:], sum(not run.summary for run in found), max(len(runs) - most, 0))
 
 
@@ -203,8 +199,8 @@ def _candidate(run: str, roots: Sequence[Path], acceptance: Acceptance) -> tuple
 
 
 def _faults(record: RunRecord, summary: Summary) -> Iterator[tuple[Allowed, str]]:
-    """What speaks against a baseline; the verdicts are asked again, whatever the run said of itself."""
-    code = max(summary.exit_code, outcome(record.verdicts)[0], key=(0, 3, 2, 1).index)
+    """What speaks against a baseline; the record is asked again, whatever the run said of itself."""
+    code = max(summary.exit_code, outcome(record).exit_code, key=(0, 3, 2, 1).index)
     if code in (1, 2):
         yield "failed", "the run failed"
     if code == 3:

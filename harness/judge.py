@@ -7,9 +7,9 @@ from harness.confusion import confusion, in_words
 from harness.frozen import Frozen
 from harness.paired import REFERENCE, Unpaired, compared_cases, match, paired_loss, raw_p
 from harness.profile import Budgets, Role
-from harness.record import PairedLoss, Reply, Verdict
+from harness.record import PairedLoss, Production, Reply, Verdict
 from harness.stats import clopper_pearson
-from harness.verdicts import missing, not_applicable, status_of
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 
 class Evidence(Frozen):
@@ -91,7 +91,8 @@ def probes(evidence: Evidence) -> Verdict:
     if limit is not None:
         return found.model_copy(update={"detail": f"{found.detail}; {told}"})
     share = found.detail.partition(", at least")[0]
-    return found.model_copy(update={"status": "info", "limit": None, "detail": f"{share}; {told}"})
+    free = {"status": "info", "as_production": None, "limit": None}
+    return found.model_copy(update={**free, "detail": f"{share}; {told}"})
 
 
 def is_compared(variant: str) -> bool:
@@ -135,14 +136,16 @@ def _family_p(evidence: Evidence, adapter: Evidence) -> float:
 def loss_verdict(evidence: Evidence, gate: str, found: PairedLoss) -> Verdict:
     """The verdict on a loss against the live adapter."""
     limit, role = evidence.budgets.max_loss, evidence.role
-    undecided = found.outcome == "inconclusive" and role != "control"
+    outcomes: dict[str, Production] = {"fine": "pass", "regressed": "fail", "inconclusive": "inconclusive"}
+    production = outcomes[found.outcome]
     counts = "; ".join(f"{s.suite} {s.lost} lost, {s.gained} gained of {s.prompts}" for s in found.suites)
     holm = f"after Holm over {found.family} variants {found.adjusted_p:.3g}" if found.family > 1 else "one variant"
     return Verdict(
         variant=evidence.variant,
         role=role,
         gate=gate,
-        status="inconclusive" if undecided else status_of(role, found.outcome == "fine"),
+        status=status_of(role, production),
+        as_production=production,
         measured=found.loss,
         limit=limit,
         unit="share",
@@ -189,7 +192,7 @@ def control(evidence: Evidence) -> Verdict:
         variant=evidence.variant,
         role="control",
         gate="control",
-        status="pass" if caught else "fail",
+        status=decided(caught),
         measured=worst.measured,
         samples=worst.samples,
         unit="share",
@@ -222,11 +225,13 @@ def _share(
     limit = at_least if at_least is not None else at_most if at_most is not None else 0.0
     hits = sum(counts(reply) for reply in replies)
     share, interval = hits / len(replies), clopper_pearson(hits, len(replies))
+    production = decided(share >= limit if wanted else share <= limit)
     return Verdict(
         variant=variant,
         role=role,
         gate=gate,
-        status=status_of(role, share >= limit if wanted else share <= limit),
+        status=status_of(role, production),
+        as_production=production,
         measured=share,
         limit=limit,
         unit="share",

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from harness.audit_record import AuditedPrompt, AuditRecord, Parting
-from harness.profile import Role
+from harness.profile import Profile, Role
 from harness.record import Agreement, Divergence, Verdict
-from harness.verdicts import missing, not_applicable, status_of
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 GATE = "determinism"
 NOT_COMPARED = "unstable: not compared"
@@ -39,28 +39,40 @@ def _with_alone(prompt: AuditedPrompt, found: Divergence | None) -> AuditedPromp
     return prompt.model_copy(update={"compared": (*prompt.compared, "alone"), "parted": parted})
 
 
-def determinism(variant: str, role: Role, wanted: bool, audit: AuditRecord | None) -> Verdict:
+def determinism(variant: str, role: Role, profile: Profile, audit: AuditRecord | None) -> Verdict:
     """How many audited prompts get the same tokens in whatever way they are written.
 
-    An unstable prompt fails nothing by itself: a model may hold two tokens for equally likely. It has no exact
-    snapshot, and the merge gate fails where it was stable in the baseline.
+    Without ``budgets.deterministic`` that is told, and nothing can fail: a model may hold two tokens for equally
+    likely. An unstable prompt has no exact snapshot, and the merge gate fails where it was stable in the baseline.
+    With a limit, prompts that were not tried in every way leave the gate missing where they would decide it.
     """
-    if not wanted:
-        return not_applicable(variant, role, GATE, "the profile's [audit] leaves it out")
+    limit = profile.budgets.deterministic
+    if variant not in profile.audited():
+        of_production = limit is not None and profile.audit.variants is None  # all of them are audited, and no others
+        why = "the profile's [audit] leaves it out"
+        return not_applicable(variant, role, GATE, why, set_for_production=of_production)
     if audit is None or not audit.prompts:
         return missing(variant, role, GATE, "no prompt was audited")
-    unstable = audit.unstable()
-    stable = len(audit.prompts) - len(unstable)
-    told = "".join(f"; {prompt.suite}/{prompt.case}: {prompt.why}" for prompt in unstable)
+    unstable, prompts = audit.unstable(), len(audit.prompts)
+    stable = prompts - len(unstable)
+    told = f"{stable} of {prompts} prompts get the same tokens in every way"
+    told += "" if limit is None else f", at least {limit:.0%} wanted"
+    told += "".join(f"; {prompt.suite}/{prompt.case}: {prompt.why}" for prompt in unstable)
+    untried = sum(not prompt.parted for prompt in unstable)
+    if limit is not None and stable / prompts < limit <= (stable + untried) / prompts:
+        return missing(variant, role, GATE, told)
+    production = None if limit is None else decided(stable / prompts >= limit)
     return Verdict(
         variant=variant,
         role=role,
         gate=GATE,
-        status="info" if unstable else status_of(role, True),
-        measured=stable / len(audit.prompts),
+        status=status_of(role, production) if production else "info",
+        as_production=production,
+        measured=stable / prompts,
+        limit=limit,
         unit="share",
-        samples=len(audit.prompts),
-        detail=f"{stable} of {len(audit.prompts)} prompts get the same tokens in every way{told}",
+        samples=prompts,
+        detail=told,
         failures=tuple(prompt.case for prompt in unstable),
     )
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from harness.formats import Call
 from harness.frozen import Frozen
 from harness.profile import Role
-from harness.record import Reply, Status, Verdict
+from harness.record import Reply, Verdict
 from harness.snapshots import from_checkout
-from harness.verdicts import missing, not_applicable, status_of
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 GATE = "tool calls"
 
@@ -53,11 +53,16 @@ def tool_calls(
         return missing(variant, role, GATE, found.reason)
     if left_out and len(left_out) == of:
         return not_applicable(variant, role, GATE, f"nothing to compare; {_unstable(left_out)}")
-    status: Status = status_of(role, found.outcome == "as recorded")
-    if found.outcome in ("new", "accepted"):
-        status = "new"
-    detail = _detail(found, accept) + (f"; {_unstable(left_out)}" if left_out else "")
-    return Verdict(variant=variant, role=role, gate=GATE, status=status, samples=of - len(left_out), detail=detail)
+    production = None if found.outcome in ("new", "accepted") else decided(found.outcome == "as recorded")
+    return Verdict(
+        variant=variant,
+        role=role,
+        gate=GATE,
+        status=status_of(role, production) if production else "new",
+        samples=of - len(left_out),
+        detail=_detail(found, accept) + (f"; {_unstable(left_out)}" if left_out else ""),
+        as_production=production,
+    )
 
 
 def _detail(found: Compared, accept: str) -> str:

@@ -5,9 +5,9 @@ from statistics import mean
 
 from harness.machine import GB
 from harness.profile import Budgets, Role
-from harness.record import Agreement, Divergence, Environment, Memory, Reply, Samples, Verdict
+from harness.record import Agreement, Divergence, Environment, Memory, Production, Reply, Samples, Verdict
 from harness.stats import ratio_of_medians
-from harness.verdicts import missing, not_applicable, status_of
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 TIE_NATS = 0.001  # SmolLM2's logits differ by up to 0.00015 between its quantised kernels and float32 BLAS
 
@@ -61,7 +61,8 @@ def kernel_agreement(variant: str, role: Role, found: Agreement | None) -> Verdi
         variant=variant,
         role=role,
         gate=gate,
-        status=status_of(role, share == 1.0),
+        status=status_of(role, decided(share == 1.0)),
+        as_production=decided(share == 1.0),
         measured=share,
         limit=1.0,
         unit="share",
@@ -93,7 +94,8 @@ def seconds_a_query(
         variant=variant,
         role=role,
         gate=gate,
-        status=status_of(role, mean(values) <= limit),
+        status=status_of(role, decided(mean(values) <= limit)),
+        as_production=decided(mean(values) <= limit),
         measured=mean(values),
         limit=limit,
         unit="s",
@@ -115,7 +117,8 @@ def decode_ratio(
     if variant == budget.relative_to:
         return not_applicable(variant, role, gate, "this is the variant the others are compared with")
     if reference is None:
-        return not_applicable(variant, role, gate, f"{budget.relative_to} was left out of this partial run")
+        why = f"{budget.relative_to} was left out of this partial run"
+        return not_applicable(variant, role, gate, why, set_for_production=True)
     if "token_s" not in latency or "token_s" not in reference:
         return missing(variant, role, gate, "the fixed work was not timed")
     mine, other = latency["token_s"].values, reference["token_s"].values
@@ -123,13 +126,13 @@ def decode_ratio(
         return missing(variant, role, gate, f"{len(mine)} and {len(other)} tokens were timed; an interval needs 2")
     ratio, interval = ratio_of_medians(mine, other)
     limit = budget.max_decode_ratio
-    decided = interval.high <= limit or interval.low > limit or role == "control"
-    status = status_of(role, interval.high <= limit) if decided else "inconclusive"
+    production: Production = "pass" if interval.high <= limit else "fail" if interval.low > limit else "inconclusive"
     return Verdict(
         variant=variant,
         role=role,
         gate=gate,
-        status=status,
+        status=status_of(role, production),
+        as_production=production,
         measured=ratio,
         limit=limit,
         unit=f"x {budget.relative_to}",
@@ -155,7 +158,8 @@ def memory(variant: str, role: Role, found: Memory | None, budgets: Budgets) -> 
         variant=variant,
         role=role,
         gate="memory",
-        status=status_of(role, used <= limit),
+        status=status_of(role, decided(used <= limit)),
+        as_production=decided(used <= limit),
         measured=used,
         limit=limit,
         unit="GB",

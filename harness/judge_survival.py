@@ -1,12 +1,21 @@
 """The gates on survival: are a fused model's codes right, and is the gain of the fine-tuning still there? Pure."""
 
-from harness.ladder_record import Estimate, FolderCheck, Recovery
+from harness.ladder_record import Estimate, FolderCheck, Recovery, RecoveryOutcome
 from harness.profile import Budgets, Role
-from harness.record import Verdict
-from harness.survival_record import ModuleIntegrity
+from harness.record import Production, Verdict
+from harness.survival_record import ModuleIntegrity, Outcome
 from harness.verdicts import missing, not_applicable, status_of
 
 _NAMED = 5
+_CODES: dict[Outcome, Production] = {"equal": "pass", "rounding": "inconclusive"}  # all others fail
+_GAINS: dict[RecoveryOutcome, Production] = {
+    "fine": "pass",
+    "regressed": "fail",
+    "inconclusive": "inconclusive",
+    "nothing to recover": "inconclusive",
+    "reference lost": "fail",
+    "reference not shown": "inconclusive",
+}
 
 
 def judged_reason(kind: str, name: str, has_survival: bool) -> str:
@@ -20,7 +29,10 @@ def judged_reason(kind: str, name: str, has_survival: bool) -> str:
 
 
 def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str = "") -> Verdict:
-    """Every code, scale and float of a fused folder is the one recomputed from base and adapter."""
+    """Every code, scale and float of a fused folder is the one recomputed from base and adapter.
+
+    Where all that differs may be another device's rounding, nothing is lost for certain and nothing is shown.
+    """
     gate = "integrity"
     if reason:
         return not_applicable(variant, role, gate, reason)
@@ -28,7 +40,7 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         return missing(variant, role, gate, "the folder was not compared with its base and adapter")
     if not found.unchanged:
         return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
-    good = found.outcome == "equal"
+    production = _CODES.get(found.outcome, "fail")
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
     named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
     settings = f"; the folder: {', '.join(found.settings)}" if found.settings else ""
@@ -36,7 +48,8 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         variant=variant,
         role=role,
         gate=gate,
-        status=status_of(role, good),
+        status=status_of(role, production),
+        as_production=production,
         measured=found.equal / found.modules,
         limit=1.0,
         unit="share",
@@ -61,12 +74,12 @@ def recovery(variant: str, role: Role, found: Recovery | None, budgets: Budgets,
     if found is None:
         return missing(variant, role, gate, "the held-out rows were not scored")
     share, blocks = found.share, gate in budgets.inconclusive_blocks
-    undecided = found.outcome in ("inconclusive", "nothing to recover") and role != "control"
     return Verdict(
         variant=variant,
         role=role,
         gate=gate,
-        status="inconclusive" if undecided else status_of(role, found.outcome == "fine"),
+        status=status_of(role, _GAINS[found.outcome]),
+        as_production=_GAINS[found.outcome],
         measured=share.value if share else None,
         limit=found.floor,
         unit="share",
@@ -83,6 +96,12 @@ def _told(found: Recovery) -> str:
     if found.outcome == "reference lost":
         left = f"{share.value:.1%} of it{_bounds(share)}" if share else "nothing sure of it"
         return f"reference lost: the model that recovery is measured from has itself {left}, the live adapter has all"
+    if found.outcome == "reference not shown":
+        left = f"{share.value:.1%} of it{_bounds(share)}" if share else "nothing sure of it"
+        return (
+            f"reference not shown: the model that recovery is measured from has itself {left}; whether that is "
+            f"{found.floor:.0%} cannot be said, so nothing is measured from it"
+        )
     if share is None and gain.interval is None:
         return "nothing to recover: all rows are of one topic, so that nothing says how sure any gain is"
     if share is None:

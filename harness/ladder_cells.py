@@ -42,7 +42,7 @@ def recovery(found: Recovery | None) -> str:
     """The share of the gain that is left, and the verdict on it; empty where it is not asked."""
     if found is None:
         return ""
-    if found.share is None or found.outcome == "reference lost":  # then the share is the reference's
+    if found.share is None or found.outcome.startswith("reference"):  # then the share is the reference's
         return found.outcome
     return f"{share(found.share)}, {found.outcome}"
 

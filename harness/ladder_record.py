@@ -6,8 +6,11 @@ from harness.frozen import Frozen
 from harness.interval import Interval
 from harness.survival_record import ModuleDelta, ModuleIntegrity, Outcome
 
-RecoveryOutcome = Literal["fine", "regressed", "inconclusive", "nothing to recover", "reference lost"]
+RecoveryOutcome = Literal[
+    "fine", "regressed", "inconclusive", "nothing to recover", "reference lost", "reference not shown"
+]
 Safety = Literal["safe", "not shown to be safe", "not safe", "not measured"]
+SAFETY_WORST_FIRST: tuple[Safety, ...] = ("not safe", "not measured", "not shown to be safe", "safe")
 
 
 class Estimate(Frozen):
@@ -42,9 +45,9 @@ class Recovery(Frozen):
     """How much of the fine-tuning's gain in NLL a fused model keeps, and whether that is enough.
 
     ``share`` is (NLL of the base - NLL of the variant) / (NLL of the base - NLL of the reference), None where the
-    reference's own gain may be nothing. Where the reference itself has lost the live adapter's gain, ``share`` is the
-    reference's, ``gain`` the live adapter's, and nothing is judged by them. ``attribution`` is the same with the
-    zero-delta control of that width in place of the base; it judges nothing.
+    reference's own gain may be nothing. Where the reference itself has lost the live adapter's gain, or is not shown to
+    have kept it, ``share`` is the reference's, ``gain`` the live adapter's, and nothing is judged by them.
+    ``attribution`` is the same with the zero-delta control of that width in place of the base; it judges nothing.
     """
 
     share: Estimate | None
@@ -118,24 +121,40 @@ class FolderDiagnosis(Frozen):
 
 
 class WidthSafety(Frozen):
-    """Whether one judged width is safe, and what that rests on: a line of reasons."""
+    """Whether every gate set for production holds at one judged width by itself, and what that rests on.
+
+    ``bits`` is None for the fused floats, which are wider than all. ``counted`` are the gates that were asked,
+    ``against`` those of them that do not hold; both are empty in runs of before they were kept.
+    """
 
     variant: str
-    bits: int
+    bits: int | None
     safety: Safety
     evidence: str
+    counted: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
 
 
 class Answer(Frozen):
     """The smallest safe width, None where none is; ``line`` says it with its margin and evidence.
 
-    ``notes`` are sentences: why narrower widths are not safe, wider ones that are not, what else was to be shown.
+    Safe to ship is a width where every gate that the profile sets for production holds, as it does at every wider
+    judged width but for gates on cost. ``notes`` are sentences: why narrower widths are not safe, what was counted,
+    what was not judged. ``widths`` are the smallest first.
     """
 
     smallest: int | None
     line: str
     notes: tuple[str, ...]
     widths: tuple[WidthSafety, ...]
+
+    @property
+    def safety(self) -> Safety:
+        """Of the answer as a whole: safe where there is one, else the worst that stands in its way."""
+        found = {width.safety for width in self.widths} - {"safe"}
+        if self.smallest is not None:
+            return "safe"
+        return next((safety for safety in SAFETY_WORST_FIRST if safety in found), "not measured")
 
 
 class LadderRecord(Frozen):

@@ -6,8 +6,10 @@ from harness import cells, ladder_cells
 from harness.audit_rows import ABOUT, AuditRow, audit_rows
 from harness.breakdown import DECISIONS, Breakdown, LostPrompt, breakdowns
 from harness.ladder_record import LadderRecord
+from harness.outcome import Outcome, outcome
 from harness.record import Environment, Reply, RunRecord, Verdict
-from harness.summary import Row, headline, is_failure, rows, worst_first
+from harness.summary import Row, rows
+from harness.verdicts import is_failure, worst_first
 from harness.visible import markdown_text as _text
 from harness.visible import one_line
 
@@ -30,14 +32,15 @@ _EXCERPT = 300
 
 def markdown(record: RunRecord) -> str:
     """The report in under ``LIMIT`` characters; what is left out is counted, and report.html has it."""
-    found = rows(record)
-    failures = worst_first(verdict for verdict in record.verdicts if is_failure(verdict))
+    found, result = rows(record), outcome(record)
+    failures = [f"- **fail** {_text(event, 400)}" for event in result.events]
+    failures += [_failure(record, verdict) for verdict in result.failed]
     others = worst_first(v for v in record.verdicts if v.status in ("inconclusive", "xfail", "xpass", "new"))
     unmeasured = [v for v in record.verdicts if v.status in ("missing", "not applicable")]
     parts = [
-        *_title(record),
+        *_title(record, result),
         f"Profile `{_code(record.profile)}`: {_text(record.profile_description, 500)}",
-        _section("Failing gates", [_failure(record, v) for v in failures], "failures", "None."),
+        _section("What failed", failures, "failures", "Nothing."),
         _table(found),
         *_ladder(record),
         *_breakdown_sections(breakdowns(record)),
@@ -60,9 +63,9 @@ def _cut(text: str) -> str:
     return "\n".join([*kept, "", rest.replace("more;", "more lines, cut to fit;")]) + "\n"
 
 
-def _title(record: RunRecord) -> list[str]:
-    """The smallest safe width first, where it was asked for, then the verdict on the run."""
-    line = _text(headline(record), 1000)
+def _title(record: RunRecord, result: Outcome) -> list[str]:
+    """The smallest safe width first, where it was asked for, then the outcome of the run."""
+    line = _text(result.headline, 1000)
     found = record.survival.answer if record.survival else None
     if found is None:
         return [f"# {line}"]

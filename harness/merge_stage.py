@@ -11,10 +11,9 @@ from harness.errors import InvalidInput
 from harness.history_file import read_benchmarks
 from harness.merging import merge, merged_benchmarks
 from harness.profile import Profile
-from harness.record import RunRecord, VerdictFile
-from harness.runfile import BENCHMARKS, NAME, clear_reports, load_run, save_run, save_verdict
+from harness.record import RunRecord
+from harness.runfile import BENCHMARKS, NAME, clear_reports, load_run
 from harness.store import HISTORY
-from harness.verdicts import outcome
 
 
 def read_shards(folder: Path, reports: Path) -> dict[str, RunRecord]:
@@ -37,20 +36,14 @@ def merge_shards(shards: Mapping[str, RunRecord], profile: Profile, reports: Pat
     Raises:
         InvalidInput: the shards are no whole run, or ``reports`` holds something else than reports.
     """
-    from harness.report import write
+    from harness.report import publish
 
     run = merge(shards, profile)
     benchmarks = _benchmarks(list(shards))
     clear_reports(reports)
-    save_run(run, reports)
-    write(run, reports, history.runs_until(run, (build / HISTORY,)))
     if benchmarks["benchmarks"]:
         write_text(reports / BENCHMARKS, json.dumps(benchmarks, indent=4) + "\n")
-    code, reasons = outcome(run.verdicts)
-    if run.failures and code != 1:
-        code, reasons = 1, tuple(f"{test} failed" for test in run.failures)
-    result = "pass" if code == 0 else "inconclusive" if code == 3 else "fail"
-    save_verdict(VerdictFile(exit_code=code, outcome=result, reasons=reasons, partial=run.partial), reports)
+    publish(run, reports, (build / HISTORY,))
     history.keep(reports, build / HISTORY)
     return run
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.errors import InvalidInput
 from harness.ladder_record import LadderRecord
+from harness.profile import Profile
 from harness.record import RunRecord, Verdict
 from harness.survival import answer
 
@@ -12,7 +13,9 @@ _ALIKE = ("reference", "rows", "tokens", "groups", "opening")
 _SCORES = "scores "  # how a run's artefacts name what a rung scored
 
 
-def merged_ladder(shards: Mapping[str, RunRecord], verdicts: Sequence[Verdict]) -> LadderRecord | None:
+def merged_ladder(
+    shards: Mapping[str, RunRecord], verdicts: Sequence[Verdict], profile: Profile
+) -> LadderRecord | None:
     """The ladder of all shards; None where none of them scored one.
 
     Each shard scores its own widths beside base, live adapter and reference. Rungs that no variant is judged by, the
@@ -21,6 +24,7 @@ def merged_ladder(shards: Mapping[str, RunRecord], verdicts: Sequence[Verdict]) 
     Args:
         shards: records by the name of their file.
         verdicts: those of the merged run, which the smallest safe width is found from.
+        profile: what the run is of.
 
     Raises:
         InvalidInput: two shards measured from different references or rows, or disagree about a rung or a folder.
@@ -37,7 +41,7 @@ def merged_ladder(shards: Mapping[str, RunRecord], verdicts: Sequence[Verdict]) 
     order = _order(next(iter(shards.values())).artefacts, ladder.reference)
     joined = {part: _joined(part, found, order) for part in ("rungs", "checks", "diagnoses")}
     whole = ladder.model_copy(update=joined)
-    given = answer(whole, verdicts)
+    given = answer(whole, verdicts, profile)
     scored = {rung.variant for rung in whole.rungs}
     if left_out := [name for name in order if name not in scored]:
         note = f"No shard scored {', '.join(left_out)}: nothing is judged by them, and a whole run has them."

@@ -6,7 +6,8 @@ from typing import Any
 from harness.errors import InvalidInput
 from harness.judge import Evidence, loss_verdict
 from harness.merged_ladder import merged_ladder
-from harness.paired import LEVEL, adjusted
+from harness.outcome import outcome
+from harness.paired import adjusted, loss_outcome
 from harness.profile import Profile
 from harness.record import RunRecord, VariantRecord, Verdict
 
@@ -44,10 +45,17 @@ def merge(shards: Mapping[str, RunRecord], profile: Profile) -> RunRecord:
             "artefacts": artefacts,
             "variants": variants,
             "verdicts": verdicts,
-            "survival": merged_ladder(shards, verdicts),
+            "survival": merged_ladder(shards, verdicts, profile),
             "failures": tuple(dict.fromkeys(test for run in shards.values() for test in run.failures)),
+            "pytest_status": _pytest_status(list(shards.values())),
         }
     )
+
+
+def _pytest_status(shards: Sequence[RunRecord]) -> int | None:
+    """How pytest ended where that speaks against a shard by itself; else 0, or None where no shard says."""
+    known = [run.pytest_status for run in shards if run.pytest_status is not None]
+    return next((run.pytest_status for run in shards if outcome(run).ended), 0 if known else None)
 
 
 def merged_benchmarks(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -134,8 +142,8 @@ def _corrected(verdict: Verdict, family: dict[str, float], profile: Profile) -> 
     if paired is None:
         return verdict
     p = adjusted(verdict.variant, paired.p, family)
-    outcome = "regressed" if p < LEVEL else "fine" if paired.bound <= limit else "inconclusive"
     size = len(family) if verdict.variant in family else 1
-    found = paired.model_copy(update={"adjusted_p": p, "family": size, "outcome": outcome})
+    judged = loss_outcome(p, paired.bound, limit)
+    found = paired.model_copy(update={"adjusted_p": p, "family": size, "outcome": judged})
     evidence = Evidence(variant=verdict.variant, role=verdict.role, cases=(), replies=(), budgets=profile.budgets)
     return loss_verdict(evidence, verdict.gate, found)

@@ -20,10 +20,12 @@ from harness.heatmap import heatmaps
 from harness.history import LaneRuns
 from harness.history_plot import change_number, course
 from harness.latency_plot import latency_plots
+from harness.outcome import outcome
 from harness.record import Reply, RunRecord, VariantRecord, Verdict
 from harness.size_chart import size_chart
-from harness.summary import headline, is_failure, rows, worst_first
+from harness.summary import rows
 from harness.templating import TEMPLATES, html_template
+from harness.verdicts import is_failure, worst_first
 
 LEAST_EARLIER = 2  # runs of a lane, without which a history is no history
 
@@ -82,7 +84,7 @@ def html(record: RunRecord, lane: LaneRuns | None = None, gate: GateReport | Non
         gate=view,
         parts=_parts(record, view),
         facets=_facets(record, view, names),
-        headline=headline(record),
+        outcome=outcome(record),
         rows=found,
         columns=cells.COLUMNS,
         against_limit=cells.against_limit,
@@ -90,7 +92,6 @@ def html(record: RunRecord, lane: LaneRuns | None = None, gate: GateReport | Non
         size=cells.size,
         number=cells.number,
         label=_label,
-        failures=worst_first(verdict for verdict in record.verdicts if is_failure(verdict)),
         is_failure=is_failure,
         gates=_gates(record.verdicts),
         matrix=_matrix(record, names),

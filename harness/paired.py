@@ -79,11 +79,6 @@ def paired_loss(name: str, pairs: Sequence[Pair], family: Mapping[str, float], m
     bound, method = upper_bound(pairs)
     p = raw_p(pairs)
     adjusted_p = adjusted(name, p, family)
-    outcome: Literal["regressed", "fine", "inconclusive"] = "inconclusive"
-    if adjusted_p < LEVEL:
-        outcome = "regressed"
-    elif bound <= max_loss:
-        outcome = "fine"
     return PairedLoss(
         reference=REFERENCE,
         prompts=len(pairs),
@@ -96,8 +91,15 @@ def paired_loss(name: str, pairs: Sequence[Pair], family: Mapping[str, float], m
         p=p,
         adjusted_p=adjusted_p,
         family=len(family) if name in family else 1,
-        outcome=outcome,
+        outcome=loss_outcome(adjusted_p, bound, max_loss),
     )
+
+
+def loss_outcome(adjusted_p: float, bound: float, max_loss: float) -> Literal["regressed", "fine", "inconclusive"]:
+    """Regressed where the loss is no chance, fine where more than ``max_loss`` is ruled out, else inconclusive."""
+    if adjusted_p < LEVEL:
+        return "regressed"
+    return "fine" if bound <= max_loss else "inconclusive"
 
 
 def upper_bound(pairs: Sequence[Pair]) -> tuple[float, str]:

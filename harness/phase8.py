@@ -46,10 +46,15 @@ def run_phase8(options: argparse.Namespace) -> int:
 
 
 def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Path) -> int:
-    """Run ``suites/phase8`` in a process of its own, which writes the reports; the run's exit code."""
+    """Run ``suites/phase8`` in a process of its own, which writes the reports; show them, and give the run's exit code.
+
+    How pytest ended is part of the outcome, and is written before it has ended: where it then ends otherwise, the
+    reports are written anew, so that all of them say what the exit code says.
+    """
     from harness.history import keep
-    from harness.runfile import load_run, load_verdict
-    from harness.terminal import terminal
+    from harness.outcome import accounts_for, outcome
+    from harness.report import publish, terminal
+    from harness.runfile import NAME, VERDICT, load_run
 
     # Named, since pytest looks for it above every path that it is given: --build may be in another checkout.
     settings = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "suites" / "phase8")]
@@ -70,13 +75,16 @@ def _judge_with_pytest(flow: Flow, variants: list[str], build: Path, reports: Pa
     command += [f"--benchmark-json={reports / 'benchmark.json'}", f"--junitxml={reports / 'junit.xml'}"]
     command += [argument for name in variants for argument in ("--variant", name)]
     ended = subprocess.run(command, cwd=ROOT, check=False).returncode
-    if not (reports / "verdict.json").is_file():
-        ERRORS.print(f"pytest ended with {ended} and wrote no verdict: nothing was judged", style="red")
+    if not (reports / NAME).is_file():
+        ERRORS.print(f"pytest ended with {ended} and left no {NAME}: nothing was judged", style="red")
         return 1
-    verdict = load_verdict(reports)
+    record = load_run(reports)
+    if not (accounts_for(record, ended) and (reports / VERDICT).is_file()):
+        record = record.model_copy(update={"pytest_status": ended})
+        publish(record, reports, (build / HISTORY,))
     keep(reports, build / HISTORY)
-    terminal(load_run(reports), CONSOLE, reports)
-    return verdict.exit_code if verdict.exit_code or not ended else 1
+    terminal(record, CONSOLE, reports)
+    return outcome(record).exit_code
 
 
 def summarise(reports: Path) -> None:

@@ -195,18 +195,39 @@ class Fuse(Frozen):
     keep_float: bool = False
 
 
+class EarlierThreshold(Frozen):
+    """A threshold that was found before, for the report to say whether it repeats: which width failed, which held.
+
+    ``record`` is how the sentence names it: "the Phase 8 record".
+    """
+
+    record: str
+    fails: Width
+    holds: Width
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.fails >= self.holds:
+            raise ValueError(
+                f"fails is {self.fails}, holds {self.holds}: the width that failed must be the smaller one"
+            )
+        return self
+
+
 class Survival(Frozen):
     """Whether the adapter survives fusing, on the held-out rows.
 
     ``recovery_floor`` is the share of the fine-tuning's gain that must be left. ``control_widths`` are fused to be
     compared with, and not judged. ``rows`` is how many held-out rows are scored at most, evenly spread; all without.
-    ``compare_recipes`` scores the lowest production width in the other recipe too.
+    ``compare_recipes`` scores the lowest production width in the other recipe too. ``earlier`` is a threshold of an
+    earlier record to compare with.
     """
 
     recovery_floor: Share = 0.95
     control_widths: tuple[Width, ...] = (2, 3)
     rows: Annotated[int, Field(ge=2)] | None = None
     compare_recipes: bool = True
+    earlier: EarlierThreshold | None = None
 
 
 class ReadyModel(Frozen):
@@ -281,9 +302,10 @@ class MemoryBudget(Frozen):
 class Budgets(Frozen):
     """The limits of the gates. Shares are of prompts, between 0 and 1.
 
-    ``probes`` turns the hard probes from a report into a gate. ``max_loss`` is how much of the live adapter's
-    accuracy a variant may lose. ``inconclusive_blocks`` names the gates that chance plays in whose inconclusive
-    verdict ends a run with exit code 3.
+    ``probes`` turns the hard probes from a report into a gate. ``deterministic`` does so with the determinism audit: it
+    is the share of audited prompts that must get the same tokens in every way. ``max_loss`` is how much of the live
+    adapter's accuracy a variant may lose. ``inconclusive_blocks`` names the gates that chance plays in whose
+    inconclusive verdict ends a run with exit code 3.
     """
 
     canonical: Share = 1.0
@@ -293,6 +315,7 @@ class Budgets(Frozen):
     second_turn: Share = 0.9
     terminated: Share = 1.0
     probes: Share | None = None
+    deterministic: Share | None = None
     max_loss: Share = 0.05
     inconclusive_blocks: tuple[ChanceGate, ...] = ("decode ratio", "recovery")
     latency: LatencyBudget = LatencyBudget()

@@ -16,6 +16,7 @@ Suite = Literal["canonical", "held-out", "probe"]
 Decision = Literal["call", "answer", "malformed", "empty"]
 Finish = Literal["stop", "length"]
 Status = Literal["pass", "fail", "xfail", "xpass", "inconclusive", "new", "info", "not applicable", "missing"]
+Production = Literal["pass", "fail", "inconclusive", "missing"]
 
 
 class Environment(Frozen):
@@ -167,6 +168,8 @@ class Verdict(Frozen):
 
     ``detail`` is one line for a person; ``failures`` names the cases behind a failing share. ``paired`` is what a
     comparison with the live adapter found, and ``blocks`` whether an inconclusive verdict holds up the run.
+    ``as_production`` is what the same measurement would mean for a production variant, whatever the role is; None
+    where the profile sets no such gate, and in runs of before it was kept.
     """
 
     variant: str
@@ -182,6 +185,7 @@ class Verdict(Frozen):
     failures: tuple[str, ...] = ()
     paired: PairedLoss | None = None
     blocks: bool = True
+    as_production: Production | None = None
 
 
 class TrainingRecord(Frozen):
@@ -260,7 +264,8 @@ class RunRecord(Frozen):
     """One run of Phase 8.
 
     ``survival`` is None where the profile scores no ladder, and in runs before there was one. ``failures`` are tests
-    that failed without a verdict that says why: an error while timing, for instance.
+    that failed without a verdict that says why: an error while timing, for instance. ``pytest_status`` is the exit
+    status of pytest itself, negative where a signal ended it; None in runs of before it was kept.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -280,6 +285,7 @@ class RunRecord(Frozen):
     verdicts: tuple[Verdict, ...]
     survival: LadderRecord | None = None
     failures: tuple[str, ...] = ()
+    pytest_status: int | None = None
 
 
 class VerdictFile(Frozen):

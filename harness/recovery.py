@@ -8,7 +8,7 @@ what was gained does not (llm-compressor gates on recovery in the same sense, on
 from __future__ import annotations
 
 from harness.clustered import ratio
-from harness.ladder_record import Estimate, Recovery
+from harness.ladder_record import Estimate, Recovery, RecoveryOutcome
 from harness.lazily import np
 from harness.scores import Scores
 
@@ -21,7 +21,7 @@ def recovery(
     Fine where the lower bound of the 95 % interval is at least ``floor``, regressed where the upper bound is below
     it, else inconclusive. Where the reference's own gain may be nothing (its interval reaches 0) there is nothing to
     divide by. A reference that has not kept ``floor`` of the live adapter's gain is no measure: against what is half
-    lost already, another half would look whole.
+    lost already, another half would look whole. One that may have kept it, or not, is none either, and nothing is said.
 
     Args:
         variant: what is judged.
@@ -43,8 +43,9 @@ def recovery(
     if gain.interval is None or not gain.interval.low > 0:
         return Recovery(share=None, floor=floor, gain=gain, outcome="nothing to recover", attribution=None)
     kept = estimate(gained, wanted, clusters)
-    if _outcome(kept, floor) != "fine":
-        return Recovery(share=kept, floor=floor, gain=gain, outcome="reference lost", attribution=None)
+    if (reference_outcome := _outcome(kept, floor)) != "fine":
+        lost: RecoveryOutcome = "reference lost" if reference_outcome == "regressed" else "reference not shown"
+        return Recovery(share=kept, floor=floor, gain=gain, outcome=lost, attribution=None)
     if live is not None:
         gain = estimate(gained, np.ones(len(gained)), clusters)
     share = estimate(_gain(base, variant), gained, clusters)
@@ -69,7 +70,7 @@ def _gain(start: Scores, end: Scores) -> np.ndarray:
     return start.tokens.nll.astype(np.float64) - end.tokens.nll
 
 
-def _outcome(share: Estimate, floor: float):
+def _outcome(share: Estimate, floor: float) -> RecoveryOutcome:
     if share.interval is None:
         return "inconclusive"
     if share.interval.low >= floor:

@@ -3,6 +3,8 @@
 Variants are measured in processes of their own, so that nothing of pytest's is in their memory or their way.
 """
 
+from typing import Any
+
 from harness.record import Samples
 
 
@@ -15,16 +17,34 @@ def recorded() -> float:
     return _Clock.seconds
 
 
+def rounds_s(benchmark: Any) -> list[float]:
+    """The seconds of every round that pytest-benchmark took down, from its fixture.
+
+    Raises:
+        LookupError: it took none, as with --benchmark-disable.
+    """
+    if benchmark.stats is None:
+        raise LookupError("pytest-benchmark took down no round: leave out --benchmark-disable, or deselect this test")
+    return list(benchmark.stats.stats.data)
+
+
 class Replay:
     """The timed work of one variant, one round after the other.
+
+    ``measured_s`` are the seconds of the rounds of each kind of work, named as its method: what a benchmark must show.
 
     Raises:
         LookupError: a round is played that was not measured.
     """
 
     def __init__(self, samples: dict[str, Samples]) -> None:
-        self.samples = samples
         self.rounds = len(samples["fixed_work_s"].values)
+        self.measured_s = {
+            "load": list(samples["load_s"].values),
+            "cold_first_token": list(samples["ttft_cold_s"].values),
+            "canonical_queries": [sum(samples["query_s"].values)],
+            "fixed_work": list(samples["fixed_work_s"].values),
+        }
         self._left = {name: list(found.values) for name, found in samples.items()}
 
     def load(self) -> None:

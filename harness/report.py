@@ -1,16 +1,32 @@
-"""The reports of a run: ``terminal``, ``markdown`` and ``html``, and the files of the last two."""
+"""The reports of a run: ``terminal``, ``markdown`` and ``html``, and the files of a finished run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.atomic import write_text
 from harness.finding import GateReport
-from harness.history import LaneRuns
+from harness.history import LaneRuns, runs_until
 from harness.markdown import markdown
+from harness.outcome import verdict_file
 from harness.page import html
 from harness.record import RunRecord
+from harness.runfile import save_run, save_verdict
 from harness.terminal import terminal
 
-__all__ = ["html", "markdown", "terminal", "write"]
+__all__ = ["html", "markdown", "publish", "terminal", "write"]
+
+
+def publish(record: RunRecord, out: Path, histories: Sequence[Path]) -> None:
+    """Write the files of a finished run: record, reports and, last, ``verdict.json``; each is replaced whole.
+
+    Args:
+        record: the run, from which all of them are made.
+        out: an existing folder.
+        histories: where the runs of its lane are kept.
+    """
+    save_run(record, out)
+    write(record, out, runs_until(record, histories))
+    save_verdict(verdict_file(record), out)
 
 
 def write(record: RunRecord, out: Path, lane: LaneRuns | None = None, gate: GateReport | None = None) -> None:

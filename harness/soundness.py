@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from harness.finding import Finding
+from harness.finding import Finding, Outcome
 from harness.judge import has_ended, is_over_call, is_under_call
+from harness.outcome import outcome
 from harness.profile import Profile
-from harness.record import RunRecord, VariantRecord
+from harness.record import RunRecord, VariantRecord, Verdict
 from harness.replies import SYNTHETIC_CONTROLS
 from harness.store import digest
 from harness.summary import first_turns
-from harness.verdicts import BAD, GATES, MEASURED, holds_up
+from harness.verdicts import GATES, MEASURED, as_production
 
 RUN = "run"
+_NAMED = 5
 _AT_MOST = frozenset({"over-calls", "under-calls"})
 _SHARES: dict[str, Callable[[VariantRecord], list[bool]]] = {
     "canonical": lambda one: [reply.correct for reply in first_turns(one, "canonical")],
@@ -52,8 +54,7 @@ def soundness(run: RunRecord, profile: Profile, profile_hash: str, commit: str |
         *_commit(run, commit),
         *_contradictions(run),
         *_incomplete(run, profile),
-        *_own_gates(run),
-        *_failures(run),
+        *_own_outcome(run),
     ]
 
 
@@ -128,7 +129,7 @@ def _contradictions(run: RunRecord) -> Iterator[Finding]:
                 told = "there are no such replies" if share is None else f"its replies give {share:.4f}"
                 detail = f"the record says {verdict.measured:.4f}, {told}: it was changed"
                 yield _invalid(f"replies against {verdict.gate}", detail, subject=variant.name)
-            elif verdict.limit is not None and verdict.status in ("pass", "xpass"):
+            elif verdict.limit is not None and as_production(verdict) == "pass":
                 over = share - verdict.limit if verdict.gate in _AT_MOST else verdict.limit - share
                 if over > 1e-9:
                     detail = f"{verdict.status} at {share:.4f}, limit {verdict.limit:.4f}: the record was changed"
@@ -151,27 +152,31 @@ def _incomplete(run: RunRecord, profile: Profile) -> Iterator[Finding]:
         yield Finding(check="partial run", subject=RUN, outcome="missing", detail="it says itself that it is partial")
 
 
-def _own_gates(run: RunRecord) -> Iterator[Finding]:
-    """What the run failed by itself, whatever the baseline did."""
-    for verdict in run.verdicts:
-        open_ = holds_up(verdict)
-        control_passed = verdict.role == "control" and verdict.status == "xpass"
-        if verdict.status not in BAD and not control_passed and not open_:
-            continue
-        yield Finding(
-            check=verdict.gate,
-            subject=verdict.variant,
-            outcome="inconclusive" if open_ else "missing" if verdict.status == "missing" else "regressed",
-            detail=f"the run's own gate: {verdict.status}: {verdict.detail}",
-            measured=verdict.measured,
-            limit=verdict.limit,
-            unit=verdict.unit,
-            names=verdict.failures,
-        )
+def _own_outcome(run: RunRecord) -> Iterator[Finding]:
+    """What the run came to by itself, whatever the baseline did."""
+    found = outcome(run)
+    for verdict in found.failed:
+        yield _own_gate(verdict, "missing" if verdict.status == "missing" else "regressed")
+    for verdict in found.undecided:
+        yield _own_gate(verdict, "inconclusive")
+    if found.tests:
+        rest = f" and {len(found.tests) - _NAMED} more" if len(found.tests) > _NAMED else ""
+        detail = f"failed: {', '.join(found.tests[:_NAMED])}{rest}"
+        yield Finding(check="tests", subject=RUN, outcome="missing", detail=detail, names=found.tests)
+    if found.ended:
+        yield _invalid("pytest", found.ended)
+    if not found.judged:
+        yield Finding(check="gate", subject=RUN, outcome="missing", detail="the run itself says: nothing was judged")
 
 
-def _failures(run: RunRecord) -> Iterator[Finding]:
-    """Tests that ended without a verdict, as where timing raised an error: the run had failed."""
-    if run.failures:
-        told = ", ".join(run.failures[:5]) + (f" and {len(run.failures) - 5} more" if len(run.failures) > 5 else "")
-        yield Finding(check="tests", subject=RUN, outcome="missing", detail=f"failed: {told}", names=run.failures)
+def _own_gate(verdict: Verdict, said: Outcome) -> Finding:
+    return Finding(
+        check=verdict.gate,
+        subject=verdict.variant,
+        outcome=said,
+        detail=f"the run's own gate: {verdict.status}: {verdict.detail}",
+        measured=verdict.measured,
+        limit=verdict.limit,
+        unit=verdict.unit,
+        names=verdict.failures,
+    )

@@ -4,14 +4,13 @@
 """
 
 from collections.abc import Callable, Iterable
-from math import inf
 from statistics import fmean, median
 from typing import Literal
 
 from harness.frozen import Frozen
 from harness.interval import Interval
 from harness.profile import Role
-from harness.record import Memory, Reply, RunRecord, Samples, Status, Suite, VariantRecord, Verdict
+from harness.record import Memory, Reply, RunRecord, Samples, Suite, VariantRecord, Verdict
 from harness.stats import clopper_pearson
 
 QUERY = "query_s"
@@ -33,8 +32,6 @@ RowVerdict = Literal[
 ]
 
 _BYTES = {"bytes": 1, "B": 1, "MB": 1e6, "GB": 1e9}
-_STATUS_ORDER: tuple[Status, ...] = ("fail", "missing", "inconclusive", "xfail", "xpass", "new")
-_ROLE_ORDER: tuple[Role, ...] = ("production", "control", "candidate")
 
 
 class Proportion(Frozen):
@@ -127,47 +124,6 @@ def row_verdict(role: Role, verdicts: Iterable[Verdict]) -> RowVerdict:
     return next((status for status in order if status in found), "not judged")
 
 
-def is_failure(verdict: Verdict) -> bool:
-    """Whether this verdict alone makes the run fail: a missing measurement does, and a control that passed."""
-    return verdict.status in ("fail", "missing") or (verdict.role == "control" and verdict.status == "xpass")
-
-
-def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """By status, then role, then how far the value is from its limit; unknown distances come first."""
-
-    def key(verdict: Verdict) -> tuple[int, int, float]:
-        status = _STATUS_ORDER.index(verdict.status) if verdict.status in _STATUS_ORDER else len(_STATUS_ORDER)
-        return 0 if is_failure(verdict) else 1 + status, _ROLE_ORDER.index(verdict.role), -_distance(verdict)
-
-    return sorted(verdicts, key=key)
-
-
-def headline(record: RunRecord) -> str:
-    """The verdict on the run in one line, from its verdicts alone."""
-    verdicts = record.verdicts
-    failed = [v for v in verdicts if is_failure(v)]
-    undecided = [v for v in verdicts if v.status == "inconclusive" and v.role != "candidate"]
-    open_ones = [v for v in undecided if v.blocks]
-    if not verdicts:
-        line = "FAIL: no gate was judged"
-    elif failed:
-        line = f"FAIL: {_gates(failed)} failed or missing"
-    elif open_ones:
-        line = f"INCONCLUSIVE: {_gates(open_ones)} could not be decided"
-    elif passed := [v for v in verdicts if v.status == "pass"]:
-        line = f"PASS: {_gates(passed)}, none failed"
-    else:
-        line = "PASS: no gate failed, and none had to pass"
-    expected = sum(v.status == "xfail" and v.role == "candidate" for v in verdicts)
-    surprising = sum(v.status == "xpass" and v.role == "candidate" for v in verdicts)
-    extra = f"; candidates: {expected} xfail, {surprising} xpass" if expected or surprising else ""
-    if free := len(undecided) - len(open_ones):
-        extra += f"; {free} inconclusive that do{'es' if free == 1 else ''} not block"
-    if verdicts and not any(v.role == "production" for v in verdicts):
-        extra += "; no variant is production, so none had to pass"
-    return f"{line}{extra}" + (" (PARTIAL run: not everything ran)" if record.partial else "")
-
-
 def judged_memory(variant: VariantRecord, verdicts: Iterable[Verdict]) -> MemoryReading | None:
     """The memory number that a ceiling judged: the one nearest to the verdict; the process peak without one."""
     if variant.memory is None:
@@ -228,15 +184,3 @@ def _readings(memory: Memory) -> list[MemoryReading]:
         MemoryReading(bytes=memory.mlx_peak_bytes, which="mlx_peak", kind="MLX allocator"),
         MemoryReading(bytes=memory.mlx_active_bytes, which="mlx_active", kind="MLX allocator"),
     ]
-
-
-def _distance(verdict: Verdict) -> float:
-    if verdict.measured is None or verdict.limit is None:
-        return inf
-    return abs(verdict.measured - verdict.limit) / (abs(verdict.limit) or 1)
-
-
-def _gates(verdicts: list[Verdict]) -> str:
-    variants = list(dict.fromkeys(verdict.variant for verdict in worst_first(verdicts)))
-    names = ", ".join(variants[:6]) + (f" and {len(variants) - 6} more" if len(variants) > 6 else "")
-    return f"{len(verdicts)} gate{'s' if len(verdicts) != 1 else ''} on {names}"

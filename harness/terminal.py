@@ -8,9 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import cells, ladder_cells
-from harness.ladder_record import Answer, LadderRecord
+from harness.ladder_record import Answer, LadderRecord, Safety
+from harness.outcome import Word, outcome
 from harness.record import RunRecord, Verdict
-from harness.summary import Row, headline, is_failure, rows, worst_first
+from harness.summary import Row, rows
+from harness.verdicts import is_failure, worst_first
 from harness.visible import one_line, visible
 
 _STYLES = {
@@ -24,11 +26,19 @@ _STYLES = {
     "control fails as it must": "green",
     "not judged": "dim",
 }
+_WORDS: dict[Word, str] = {"pass": "bold green", "inconclusive": "bold yellow", "fail": "bold red"}
+_SAFETY: dict[Safety, str] = {
+    "safe": "bold green",
+    "not shown to be safe": "bold yellow",
+    "not measured": "bold yellow",
+    "not safe": "bold red",
+}
 _CASES_SHOWN = 8
 
 
 def terminal(record: RunRecord, console: Console, out: Path = Path("reports/latest")) -> None:
-    """Print the table of variants, what failed (worst first), the verdict, and where the reports are."""
+    """Print the table of variants, what failed (worst first), the outcome, and where the reports are."""
+    found = outcome(record)
     console.print(_table(record, rows(record)))
     if record.survival:
         console.print(_ladder(record.survival))
@@ -39,9 +49,9 @@ def terminal(record: RunRecord, console: Console, out: Path = Path("reports/late
         console.print(line)
     if record.survival and record.survival.answer:
         _answer(record.survival.answer, console)
-    line = headline(record)
-    colour = "bold green" if line.startswith("PASS") else "bold yellow" if line.startswith("INC") else "bold red"
-    console.print(Text(visible(line), style=colour))
+    for event in found.events:
+        console.print(Text(visible(event), style="bold red"))
+    console.print(Text(visible(found.headline), style=_WORDS[found.word]))
     console.print(Text(f"Reports: {out / 'report.html'}, {out / 'report.md'}"), soft_wrap=True)
 
 
@@ -94,8 +104,7 @@ def _ladder(ladder: LadderRecord) -> Table:
 
 def _answer(found: Answer, console: Console) -> None:
     """The smallest safe width and what it rests on, then why others are not."""
-    style = "bold green" if found.smallest else "bold red"
-    console.print(Text(visible(found.line), style=style))
+    console.print(Text(visible(found.line), style=_SAFETY[found.safety]))
     for note in found.notes:
         console.print(Text(f"  {visible(note)}"))
 

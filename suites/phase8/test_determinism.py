@@ -8,6 +8,6 @@ from harness.verdicts import is_good
 
 @pytest.mark.gate("determinism")
 def test_replies_are_audited_for_determinism(variant, profile, audited, judged):
-    """Twice alike, alone as beside others, with a cached prompt as with a cold one."""
-    verdict = judged(determinism(variant.name, variant.role, variant.name in profile.audited(), audited))
+    """Twice alike, alone as beside others, with a cached prompt as with a cold one; judged where a limit is set."""
+    verdict = judged(determinism(variant.name, variant.role, profile, audited))
     assert is_good(verdict), verdict.detail

@@ -6,6 +6,7 @@ from harness.interval import Interval
 from harness.ladder_record import (
     Answer,
     Estimate,
+    FolderCheck,
     FolderDiagnosis,
     LadderRecord,
     Recovery,
@@ -72,6 +73,20 @@ def ladder(*rungs: RungRecord, **overrides: Any) -> LadderRecord:
         "rungs": rungs,
     }
     return LadderRecord(**{**values, **overrides})
+
+
+def check(**overrides: Any) -> FolderCheck:
+    """A folder whose every module is right."""
+    values: dict[str, Any] = {
+        "variant": "fused-5bit",
+        "outcome": "equal",
+        "modules": 112,
+        "equal": 112,
+        "faults": (),
+        "settings": (),
+        "unchanged": True,
+    }
+    return FolderCheck(**{**values, **overrides})
 
 
 def answer(line: str = "Smallest safe width: 5 bits (recovery 99.6 %).") -> Answer:

@@ -177,6 +177,7 @@ ORDER = [
     "harness.confusion",
     "harness.paired",
     "harness.verdicts",
+    "harness.outcome",
     "harness.judge",
     "harness.judge_calls",
     "harness.judge_measured",
@@ -356,7 +357,8 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
 
 def test_judging_knows_no_files_and_no_clock(subtests: pytest.Subtests) -> None:
     """Results and limits in, verdicts out."""
-    for module in ["verdicts", "judge", "judge_measured", "paired", "finding", "soundness", "absence", "merging"]:
+    judging = ["verdicts", "outcome", "judge", "judge_measured", "judge_survival", "judge_audit", "paired", "survival"]
+    for module in [*judging, "finding", "soundness", "absence", "merging"]:
         with subtests.test(module=module):
             used = {name.split(".")[0] for name in imported(ast.walk(tree(modules()[f"harness.{module}"])))}
             assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}

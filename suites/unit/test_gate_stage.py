@@ -214,19 +214,20 @@ def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"gate.json", "gate.md", "report.html"}
 
 
-def test_a_phase_8_that_ended_otherwise_than_its_verdict_is_invalid(
+def test_a_run_whose_pytest_did_not_end_well_is_invalid(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pytest itself failed after the verdict was written: something was not run to its end."""
+    """Something was not run to its end, whatever its verdicts say."""
     from harness import gate_commands
 
     def run_phase8(options) -> int:
-        saved(options.reports, whole_run())
+        saved(options.reports, whole_run(pytest_status=3))
         return 1
 
     monkeypatch.setattr(gate_commands, "run_phase8", run_phase8)
     assert main(arguments(tmp_path, "--profile", "pocket")[:-2]) == 2
-    assert "pytest itself failed" in written(tmp_path)["reasons"][0]
+    (reason,) = written(tmp_path)["reasons"]
+    assert reason == "run: pytest: pytest ended with 3 (an internal error of pytest): the run is not whole"
 
 
 def test_bad_input_leaves_the_last_reports_alone(tmp_path: Path, accepted: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from harness import judge
 from harness.cases import Case
 from harness.judge import Evidence
+from harness.outcome import outcome
 from harness.profile import Budgets, Role
 from harness.record import Reply, Status, Verdict
-from harness.verdicts import outcome
-from suites.unit.records import canonical, held_out, probes, reply, verdict
+from suites.unit.records import canonical, held_out, probes, record, reply, verdict
 
 DEFAULTS = Budgets()
 
@@ -227,8 +227,9 @@ def test_a_variant_with_missing_replies_still_counts_for_holm() -> None:
 
 def test_the_profile_says_which_inconclusive_gate_holds_up_the_run() -> None:
     """Without a word of it the paired comparison does not."""
-    assert outcome([verdict(), against(LOST_2)])[0] == 0
-    assert outcome([verdict(), against(LOST_2, inconclusive_blocks=("accuracy vs adapter",))])[0] == 3
+    blocking = against(LOST_2, inconclusive_blocks=("accuracy vs adapter",))
+    codes = [outcome(record(verdicts=(verdict(), one))).exit_code for one in (against(LOST_2), blocking)]
+    assert codes == [0, 3]
 
 
 @pytest.mark.parametrize("change", [{"finish": "length"}, {"after_stop": "<|im_end|>and more"}])
@@ -248,7 +249,7 @@ def test_a_control_that_passes_discrimination_fails_its_gate() -> None:
     """Then the gate can tell nothing, and the run fails."""
     found = judge.control(evidence([*canonical(), *held_out()], "control"))
     assert (found.status, found.role) == ("fail", "control")
-    assert outcome([found])[0] == 1
+    assert outcome(record(verdicts=(found,))).exit_code == 1
 
 
 def test_a_control_without_replies_or_prompts_is_missing() -> None:

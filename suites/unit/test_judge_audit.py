@@ -7,9 +7,11 @@ import pytest
 from harness.audit_record import WAYS
 from harness.judge_audit import NOT_COMPARED, determinism, exact_calls, with_timed
 from harness.judge_calls import Compared, tool_calls
+from harness.profile import Audit, Profile
 from harness.record import Agreement, Divergence
 from harness.verdicts import is_good
 from suites.unit.audits import PARTED, audit, prompt
+from suites.unit.gates import PROFILE
 
 CALLS = {"view-functions": [{"name": "grep"}], "async-await": [{"name": "find"}]}
 UNSTABLE = audit(prompt("view-functions", "cold"))
@@ -56,19 +58,54 @@ def test_without_timed_replies_the_way_alone_was_not_tried(agreement: Agreement 
     assert with_timed(found, agreement) == found
 
 
-def test_stable_prompts_pass_and_unstable_ones_are_told_by_name() -> None:
+def limited(share: float | None, variants: tuple[str, ...] | None = None) -> Profile:
+    """``pocket`` with a limit on determinism."""
+    budgets = PROFILE.budgets.model_copy(update={"deterministic": share})
+    return PROFILE.model_copy(update={"budgets": budgets, "audit": Audit(variants=variants)})
+
+
+def test_without_a_limit_determinism_is_told_and_counts_as_no_pass() -> None:
     """A model may hold two tokens for equally likely; only a change against the baseline is a fault."""
-    assert determinism("x", "production", True, audit()).status == "pass"
-    told = determinism("x", "production", True, UNSTABLE)
-    assert (told.status, told.failures, told.measured) == ("info", ("view-functions",), 0.8)
+    stable, told = (determinism("adapter", "production", limited(None), found) for found in (audit(), UNSTABLE))
+    assert (stable.status, told.status) == ("info", "info")
+    assert (told.failures, told.measured, told.limit) == (("view-functions",), 0.8, None)
     assert "canonical/view-functions: cold from token 2" in told.detail
+
+
+def test_with_a_limit_determinism_can_fail() -> None:
+    """The share of prompts that get the same tokens in every way."""
+    for share, found, status in [(1.0, audit(), "pass"), (1.0, UNSTABLE, "fail"), (0.8, UNSTABLE, "pass")]:
+        verdict = determinism("adapter", "production", limited(share), found)
+        assert (verdict.status, verdict.limit) == (status, share)
+    told = determinism("adapter", "production", limited(1.0), UNSTABLE).detail
+    assert told.startswith("4 of 5 prompts get the same tokens in every way, at least 100% wanted; canonical/")
+
+
+def test_prompts_that_were_not_tried_in_every_way_are_missing_where_they_would_decide() -> None:
+    """They are neither stable nor unstable; where the others decide, these change nothing."""
+    untried, parted = prompt("async-await", compared=("again", "batch", "cold")), prompt("view-functions", "cold")
+    for share, found, status in [
+        (1.0, audit(untried), "missing"),
+        (1.0, audit(untried, parted), "fail"),
+        (0.8, audit(untried), "pass"),
+        (0.8, audit(untried, parted), "missing"),
+    ]:
+        assert determinism("adapter", "production", limited(share), found).status == status
 
 
 def test_an_audit_that_is_not_there_is_missing_unless_the_profile_leaves_it_out() -> None:
     """Never a pass."""
     empty = audit().model_copy(update={"prompts": ()})
-    assert {determinism("x", "production", True, found).status for found in (None, empty)} == {"missing"}
-    assert determinism("x", "candidate", False, None).status == "not applicable"
+    for profile in (limited(None), limited(1.0)):
+        assert {determinism("adapter", "production", profile, found).status for found in (None, empty)} == {"missing"}
+        assert determinism("fused-4bit", "candidate", profile, None).status == "not applicable"
+
+
+def test_a_candidate_that_is_not_audited_since_it_is_one_has_not_been_measured() -> None:
+    """Where the profile sets a limit for production; not where it names what is audited, or sets none."""
+    profiles = (limited(None), limited(1.0), limited(1.0, ("adapter",)))
+    found = [determinism("fused-4bit", "candidate", profile, None).as_production for profile in profiles]
+    assert found == [None, "missing", None]
 
 
 def test_stable_queries_are_compared_as_they_are() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from harness import judge_measured
+from harness.outcome import outcome
 from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
 from harness.record import Divergence, Reply, Status, Verdict
-from harness.verdicts import outcome
-from suites.unit.records import canonical, environment, memory, samples
+from suites.unit.records import canonical, environment, memory, record, samples
 
 BUDGETS = Budgets(
     latency=LatencyBudget(
@@ -155,6 +155,6 @@ def test_memory_that_was_not_measured_is_missing() -> None:
 def test_the_profile_says_whether_an_inconclusive_ratio_holds_up_the_run() -> None:
     """Without a word of it, it does."""
     timed = ("tuned", "production", {"token_s": samples(*WIDE)}, {"token_s": samples(*FAST)})
-    assert outcome([judge_measured.decode_ratio(*timed, BUDGETS)])[0] == 3
     free = BUDGETS.model_copy(update={"inconclusive_blocks": ()})
-    assert outcome([judge_measured.decode_ratio(*timed, free)])[0] == 0
+    found = [judge_measured.decode_ratio(*timed, budgets) for budgets in (BUDGETS, free)]
+    assert [outcome(record(verdicts=(one,))).exit_code for one in found] == [3, 0]

@@ -112,6 +112,7 @@ def test_benchmarks_of_a_variant_are_its_measured_rounds():
         play()
         moved.append(recorded() - before)
     assert moved == [0.5, 0.5, 2.0, 2.5]
+    assert (replay.measured_s["load"], replay.measured_s["canonical_queries"]) == ([0.5, 2.0], [2.5])
     with pytest.raises(LookupError, match="fixed_work_s"):
         replay.fixed_work()
 

@@ -72,6 +72,16 @@ def test_a_reference_that_lost_the_adapter_is_no_measure() -> None:
     assert recovery(live, scores(base()), live, None, floor=0.95, live=live).outcome == "fine"
 
 
+def test_a_reference_that_may_have_kept_the_gain_or_not_is_neither_lost_nor_a_measure() -> None:
+    """One of twenty rows lost all of its gain: near the floor, and nothing sure about it."""
+    kept = np.ones(80)
+    kept[:4] = 0.0
+    reference, live = scores(base() - kept * gains()), scores(base() - gains())
+    found = recovery(reference, scores(base()), reference, None, floor=0.95, live=live)
+    assert found.outcome == "reference not shown"
+    assert found.attribution is None
+
+
 @pytest.mark.parametrize("topics", [1, 2])
 def test_few_topics_prove_nothing_by_agreeing(topics: int) -> None:
     """All rows of one topic have no interval; two that keep 96 and 97 % are far from sure of 95 %."""

@@ -16,9 +16,10 @@ from harness.finding import gate_report
 from harness.history import LaneRuns, runs_until
 from harness.ladder_record import RecipeSize
 from harness.markdown import LIMIT
+from harness.outcome import outcome
 from harness.record import RunRecord
 from harness.report import html, markdown, terminal, write
-from harness.summary import DECODE, headline, rows
+from harness.summary import DECODE, rows
 from harness.templating import TEMPLATES
 from harness.visible import visible
 from suites.unit.ladders import answer, diagnosis, estimate, ladder, recovery, rung
@@ -280,11 +281,12 @@ def test_markdown_is_short_enough_to_post_whatever_the_run_holds() -> None:
         profile_description=HOSTILE * 500,
         environment=environment(versions=dict.fromkeys(names, HOSTILE), chip=HOSTILE * 500, system=HOSTILE * 500),
         survival=ladder(*rungs, reference=HOSTILE, reference_reason=HOSTILE * 500, answer=told),
+        failures=tuple(f"{HOSTILE * 9}-{i}" for i in range(500)),
     )
     text = markdown(run)
     assert 30_000 < len(text) < LIMIT
     assert text.startswith("# ")
-    assert text.index("FAIL") < text.index("## Failing gates") < text.index("## Measures")
+    assert text.index("FAIL") < text.index("## What failed") < text.index("## Measures")
     assert "more; report.html has all of them" in text
     assert "@everyone" not in re.sub(r"`[^`\n]*`", "", re.sub(r"\\[^\w\s]", "", text))
 
@@ -453,7 +455,7 @@ def test_the_smallest_safe_width_comes_first() -> None:
     run = record(survival=ladder(rung(8), rung(5), answer=answer()))
     assert markdown(run).splitlines()[0] == "# Smallest safe width: 5 bits (recovery 99.6 %)."
     page = Page(html(run))
-    assert page.texts.index("Smallest safe width: 5 bits (recovery 99.6 %).") < page.texts.index(headline(run))
+    assert page.texts.index("Smallest safe width: 5 bits (recovery 99.6 %).") < page.texts.index(outcome(run).headline)
     lines = [line.strip() for line in bare(printed(run)).splitlines()]
     assert lines.index("Smallest safe width: 5 bits (recovery 99.6 %).") > lines.index("4 bits: not safe.") - 2
 

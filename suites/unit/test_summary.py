@@ -3,9 +3,11 @@
 import pytest
 
 from harness.cells import COLUMNS, NOT_MEASURED
+from harness.outcome import outcome
 from harness.profile import Role
 from harness.record import Status
-from harness.summary import DECODE, QUERY, Measure, Proportion, RowVerdict, headline, row_verdict, rows, worst_first
+from harness.summary import DECODE, QUERY, Measure, Proportion, RowVerdict, row_verdict, rows
+from harness.verdicts import worst_first
 from suites.unit.records import canonical, held_out, memory, probes, record, reply, samples, variant, verdict
 
 
@@ -117,22 +119,23 @@ def test_the_worst_news_comes_first() -> None:
 
 def test_a_run_without_a_verdict_does_not_pass() -> None:
     """Nothing judged is not good news."""
-    assert headline(record(verdicts=())).startswith("FAIL")
+    assert outcome(record(verdicts=())).headline.startswith("FAIL")
 
 
 def test_a_missing_measurement_fails_the_headline() -> None:
     """Missing is a failure, never a pass."""
-    assert headline(record(verdicts=(verdict(), verdict(gate="memory", status="missing")))).startswith("FAIL: 1 gate")
+    run = record(verdicts=(verdict(), verdict(gate="memory", status="missing")))
+    assert outcome(run).headline.startswith("FAIL: 1 gate")
 
 
 def test_an_undecided_gate_makes_the_run_inconclusive() -> None:
     """Not being able to show a loss is not the same as showing that there is none."""
-    assert headline(record(verdicts=(verdict(), verdict(status="inconclusive")))).startswith("INCONCLUSIVE")
+    assert outcome(record(verdicts=(verdict(), verdict(status="inconclusive")))).headline.startswith("INCONCLUSIVE")
 
 
 def test_what_does_not_block_is_counted_in_a_passing_headline() -> None:
     """The run passes, and does not hide what stayed open."""
-    found = headline(record(verdicts=(verdict(), verdict(status="inconclusive", blocks=False))))
+    found = outcome(record(verdicts=(verdict(), verdict(status="inconclusive", blocks=False)))).headline
     assert found.startswith("PASS")
     assert "1 inconclusive that does not block" in found
 
@@ -145,4 +148,4 @@ def test_hard_probes_have_a_share_of_their_own() -> None:
 
 def test_a_partial_run_says_so_in_its_headline() -> None:
     """A pass of a part must not read like a pass."""
-    assert "PARTIAL" in headline(record(partial=True))
+    assert "PARTIAL" in outcome(record(partial=True)).headline
