@@ -125,7 +125,7 @@ def doctor(_: argparse.Namespace) -> int:
 
 
 def integrity(options: argparse.Namespace) -> int:
-    """Judge a fused folder by its base and adapter; 3 where all that differs is rounding."""
+    """Judge a fused folder by its base and adapter; what differs by rounding alone is fine."""
     from harness.engine.integrity import integrity as judge_folders
     from harness.integrity_report import closing_line, show
 
@@ -135,7 +135,7 @@ def integrity(options: argparse.Namespace) -> int:
         ERRORS.print(closing_line(found), highlight=False, soft_wrap=True)
     else:
         show(found, CONSOLE)
-    return {"equal": 0, "rounding": 3}.get(found.outcome, 1)
+    return 0 if found.outcome in ("equal", "rounding") else 1
 
 
 def compare(options: argparse.Namespace) -> int:

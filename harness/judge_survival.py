@@ -20,7 +20,10 @@ def judged_reason(kind: str, name: str, has_survival: bool) -> str:
 
 
 def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str = "") -> Verdict:
-    """Every code, scale and float of a fused folder is the one recomputed from base and adapter."""
+    """Every code, scale and float of a fused folder is the one recomputed from base and adapter, up to rounding.
+
+    A folder fused on another machine may have rounded otherwise: that is no loss, and said.
+    """
     gate = "integrity"
     if reason:
         return not_applicable(variant, role, gate, reason)
@@ -28,21 +31,23 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         return missing(variant, role, gate, "the folder was not compared with its base and adapter")
     if not found.unchanged:
         return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
-    good = found.outcome == "equal"
+    good = found.outcome in ("equal", "rounding")
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
+    told += f", {found.rounding} but for rounding" if found.rounding else ""
     named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
+    wrong = tuple(fault.path for fault in found.faults if fault.outcome != "rounding")
     settings = f"; the folder: {', '.join(found.settings)}" if found.settings else ""
     return Verdict(
         variant=variant,
         role=role,
         gate=gate,
         status=status_of(role, good),
-        measured=found.equal / found.modules,
+        measured=(found.equal + found.rounding) / found.modules,
         limit=1.0,
         unit="share",
         samples=found.modules,
         detail=told + (f"; {named}" if named else "") + settings,
-        failures=tuple(fault.path for fault in found.faults),
+        failures=wrong,
     )
 
 

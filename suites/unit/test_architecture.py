@@ -112,6 +112,8 @@ ORDER = [
     "harness.engine.onepass",
     "harness.engine.deltas",
     "harness.engine.encoded",
+    "harness.engine.arithmetic",
+    "harness.engine.quantisers",
     "harness.engine.fused_folder",
     "harness.engine.survey",
     "harness.engine.mismatch",
