@@ -101,7 +101,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def prove(session: nox.Session) -> None:
-    """Prove what the harness rests on, on this machine: after -- fuse, recovery or interval, --profile."""
+    """Prove what the harness rests on, on this machine: after -- fuse, recovery, interval or rounding."""
     harness(session, "prove")
 
 

@@ -199,12 +199,13 @@ def prove(options: argparse.Namespace) -> int:
         return prove_interval(CONSOLE)
     flow = ready_flow(options)
     plan.require_machine(flow)
-    if options.what == "fuse":
+    if options.what in ("fuse", "rounding"):
         if not (flow.profile.training or flow.profile.adapter):
             raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
         from harness.prove_fuse import prove_fuse
+        from harness.prove_rounding import prove_rounding
 
-        return prove_fuse(flow, CONSOLE)
+        return (prove_fuse if options.what == "fuse" else prove_rounding)(flow, CONSOLE)
     from harness.prove_recovery import prove_recovery
 
     return prove_recovery(SurvivalStage(flow), CONSOLE)

@@ -18,8 +18,8 @@ _CLOSING = {
 
 
 def show(found: FolderIntegrity, console: Console) -> None:
-    """Print the faults of a folder and its closing line."""
-    faults = found.faults
+    """Print the faults of a folder and its closing line, which sums up what is rounding."""
+    faults = [fault for fault in found.faults if fault.outcome != "rounding"]
     if faults:
         table = Table("module", "holds", "outcome", "codes", "in steps", "scales", "in ulps", "what differs")
         for module in faults[:_SHOWN]:

@@ -40,8 +40,8 @@ class ModuleIntegrity(Module):
 
     ``bits`` and ``group_size`` are those of the folder's tensors, None for floats. ``weights`` are the module's,
     ``differing`` those whose code (or float) is another one, ``scales_differing`` the scales and biases that are.
-    ``worst_steps`` is the largest difference in quantisation steps, for floats in units of the last place;
-    ``worst_ulps`` that of scales and biases in units of the last place. ``delta_share`` is the least-squares share of
+    ``worst_steps`` is the largest difference in quantisation steps, for floats in units of the last place of the row's
+    largest; ``worst_ulps`` that of scales and biases in units of their own. ``delta_share`` is the share of
     the delta that is there: 1 all of it, 0 nothing, 2 added twice. It is None where there is no delta, and all of these
     are None or empty where values were not compared or are equal. ``arithmetic`` is the one within whose bounds all
     differences are, where they are rounding.

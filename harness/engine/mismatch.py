@@ -198,14 +198,14 @@ def _block(case: _Case, arithmetic: Arithmetic, start: int, stop: int) -> list[m
 
 
 def _steps(right: Encoded, found: Encoded, weights: mx.array) -> mx.array:
-    """The largest difference in quantisation steps; of floats in units of the last place."""
+    """The largest difference in quantisation steps; of floats in units of the last place of the row's largest."""
     difference = mx.abs(found.values - right.values)
     if right.step is not None:
         unit = mx.repeat(right.step[..., 0], difference.shape[-1] // right.step.shape[1], axis=-1)
     elif len(right.tensors) > 1:
         return mx.max(mx.abs(found.ordinals - right.ordinals))
     else:
-        unit = EPSILON.get(weights.dtype, 0.0) * mx.abs(right.values)
+        unit = EPSILON.get(weights.dtype, 0.0) * mx.max(mx.abs(right.values), -1, keepdims=True)
     return mx.max(difference / mx.maximum(unit, 1e-30))
 
 
