@@ -101,7 +101,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def prove(session: nox.Session) -> None:
-    """Prove what the harness rests on, on this machine: after -- fuse, recovery, interval or recipe, --profile."""
+    """Prove what the harness rests on: after -- fuse, recovery, interval, recipe or rounding; --profile."""
     harness(session, "prove")
 
 

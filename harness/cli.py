@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     artefacts.add_argument("--profile", action="append", help="prune: keep what this one needs; may be repeated")
     artefacts.add_argument("--build", type=Path, default=BUILD, help="where artefacts are kept (build/)")
     text = "judge a fused folder, ours or made elsewhere: is every code that of base + adapter?"
-    judged = add("integrity", help=text, description=f"{text} 0 equal, 1 not, 2 invalid input, 3 rounding alone.")
+    judged = add("integrity", help=text, description=f"{text} 0 equal, or up to rounding, 1 not, 2 invalid input.")
     judged.add_argument("folder", type=Path, metavar="FOLDER", help="the fused model's folder")
     judged.add_argument("--base", type=Path, required=True, metavar="FOLDER", help="the model that it was fused from")
     judged.add_argument(
@@ -80,9 +80,10 @@ def parser() -> argparse.ArgumentParser:
     proof = add("prove", help=text, description=text)
     proof.add_argument(
         "what",
-        choices=("fuse", "recovery", "interval", "recipe"),
+        choices=("fuse", "recovery", "interval", "recipe", "rounding"),
         help="every fused tensor is stock mlx-lm's; recovery finds a known share; intervals hold the truth as often "
-        "as they say; the recipe holds in other arithmetic and with other seeds",
+        "as they say; the recipe holds in other arithmetic and with other seeds; integrity tells another BLAS or dtype "
+        "from a loss",
     )
     proof.add_argument("--seeds", type=int, help="recipe: seeds of base and training (5 for pocket, else 1)")
     proof.add_argument("--profile", default=DEFAULT, help=f"a shipped profile or a path to a .toml ({DEFAULT})")

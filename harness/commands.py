@@ -133,7 +133,7 @@ def doctor(_: argparse.Namespace) -> int:
 
 
 def integrity(options: argparse.Namespace) -> int:
-    """Judge a fused folder by its base and adapter; 3 where all that differs is rounding."""
+    """Judge a fused folder by its base and adapter; what differs by rounding alone is fine."""
     from harness.engine.integrity import integrity as judge_folders
     from harness.integrity_report import closing_line, show
 
@@ -143,7 +143,7 @@ def integrity(options: argparse.Namespace) -> int:
         ERRORS.print(closing_line(found), highlight=False, soft_wrap=True)
     else:
         show(found, CONSOLE)
-    return {"equal": 0, "rounding": 3}.get(found.outcome, 1)
+    return 0 if found.outcome in ("equal", "rounding") else 1
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -206,7 +206,7 @@ def prove(options: argparse.Namespace) -> int:
 
         return prove_interval(CONSOLE)
     flow = flow_of(options)
-    if options.what == "fuse" and not (flow.profile.training or flow.profile.adapter):
+    if options.what in ("fuse", "rounding") and not (flow.profile.training or flow.profile.adapter):
         raise InvalidInput(f"{flow.located.path}: [training] or [adapter] is missing, so there is nothing to fuse")
     if options.what == "recovery":
         SurvivalStage(flow)
@@ -216,10 +216,11 @@ def prove(options: argparse.Namespace) -> int:
         from harness.prove_recipe import prove_recipe
 
         return prove_recipe(flow, options.seeds, options.build / "recipe", CONSOLE)
-    if options.what == "fuse":
+    if options.what in ("fuse", "rounding"):
         from harness.prove_fuse import prove_fuse
+        from harness.prove_rounding import prove_rounding
 
-        return prove_fuse(flow, CONSOLE)
+        return (prove_fuse if options.what == "fuse" else prove_rounding)(flow, CONSOLE)
     from harness.prove_recovery import prove_recovery
 
     return prove_recovery(SurvivalStage(flow), CONSOLE)

@@ -13,15 +13,15 @@ _SHOWN = 40  # modules: a folder without its adapter has one line for each, and 
 
 _CLOSING = {
     "adapter missing": "NOT EQUAL: the adapter is missing",
-    "rounding": "NOT EQUAL BIT FOR BIT: all that differs is rounding at ties, none of it at the delta's expense",
+    "rounding": "EQUAL UP TO ROUNDING: all that differs is what another BLAS, device or dtype rounds otherwise",
 }
 
 
 def show(found: FolderIntegrity, console: Console) -> None:
-    """Print the faults of a folder and its closing line."""
-    faults = found.faults
+    """Print the faults of a folder and its closing line, which sums up what is rounding."""
+    faults = [fault for fault in found.faults if fault.outcome != "rounding"]
     if faults:
-        table = Table("module", "holds", "outcome", "codes that differ", "largest, in steps", "what is wrong")
+        table = Table("module", "holds", "outcome", "codes", "in steps", "scales", "in ulps", "what differs")
         for module in faults[:_SHOWN]:
             table.add_row(*(Text(one_line(cell, 300)) for cell in _row(module)))  # names are a stranger's
         console.print(table, highlight=False)
@@ -42,7 +42,17 @@ def closing_line(found: FolderIntegrity) -> str:
     counts = Counter(module.outcome for module in found.faults)
     said = [f"{count} {outcome}" for outcome, count in counts.items()]
     said += [f"{len(found.settings)} settings of the model"] if found.settings else []
+    said[-1] += f" ({_largest(found)})" if found.outcome == "rounding" else ""
     return f"{_CLOSING.get(found.outcome, 'NOT EQUAL')}: {', '.join(said)}, of {of} ({keys})"
+
+
+def _largest(found: FolderIntegrity) -> str:
+    """How much differs in a folder that is equal up to rounding, how far at most, and by which arithmetic."""
+    faults = found.faults
+    codes, scales = (sum(one) for one in zip(*((m.differing, m.scales_differing) for m in faults), strict=True))
+    steps, ulps = (max(one) for one in zip(*((m.worst_steps or 0.0, m.worst_ulps or 0.0) for m in faults), strict=True))
+    by = "; ".join(dict.fromkeys(module.arithmetic for module in faults))
+    return f"{codes:,} codes, at most {steps:.3g} steps; {scales:,} scales, at most {ulps:.3g} ulps; {by}"
 
 
 def _row(module: ModuleIntegrity) -> tuple[str, ...]:
@@ -54,5 +64,7 @@ def _row(module: ModuleIntegrity) -> tuple[str, ...]:
         module.outcome,
         f"{module.differing:,} of {module.weights:,}" if compared else "",
         f"{module.worst_steps:.3g}" if module.worst_steps is not None else "",
+        f"{module.scales_differing:,}" if compared and module.bits else "",
+        f"{module.worst_ulps:.3g}" if module.worst_ulps is not None and module.bits else "",
         module.reason,
     )

@@ -3,11 +3,10 @@
 from harness.ladder_record import Estimate, FolderCheck, Recovery, RecoveryOutcome
 from harness.profile import Budgets, Role
 from harness.record import Production, Verdict
-from harness.survival_record import ModuleIntegrity, Outcome
-from harness.verdicts import missing, not_applicable, status_of
+from harness.survival_record import ModuleIntegrity
+from harness.verdicts import decided, missing, not_applicable, status_of
 
 _NAMED = 5
-_CODES: dict[Outcome, Production] = {"equal": "pass", "rounding": "inconclusive"}  # all others fail
 _GAINS: dict[RecoveryOutcome, Production] = {
     "fine": "pass",
     "regressed": "fail",
@@ -29,9 +28,9 @@ def judged_reason(kind: str, name: str, has_survival: bool) -> str:
 
 
 def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str = "") -> Verdict:
-    """Every code, scale and float of a fused folder is the one recomputed from base and adapter.
+    """Every code, scale and float of a fused folder is the one recomputed from base and adapter, up to rounding.
 
-    Where all that differs may be another device's rounding, nothing is lost for certain and nothing is shown.
+    A folder fused on another machine may have rounded otherwise: that is no loss, and said.
     """
     gate = "integrity"
     if reason:
@@ -40,9 +39,11 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         return missing(variant, role, gate, "the folder was not compared with its base and adapter")
     if not found.unchanged:
         return missing(variant, role, gate, "the folder's files changed after they were compared; build it again")
-    production = _CODES.get(found.outcome, "fail")
+    production = decided(found.outcome in ("equal", "rounding"))
     told = f"{found.equal} of {found.modules} modules are bit for bit what base and adapter give"
+    told += f", {found.rounding} but for rounding" if found.rounding else ""
     named = "; ".join(f"{fault.path}: {_fault(fault)}" for fault in found.faults[:_NAMED])
+    wrong = tuple(fault.path for fault in found.faults if fault.outcome != "rounding")
     settings = f"; the folder: {', '.join(found.settings)}" if found.settings else ""
     return Verdict(
         variant=variant,
@@ -50,12 +51,12 @@ def integrity(variant: str, role: Role, found: FolderCheck | None, reason: str =
         gate=gate,
         status=status_of(role, production),
         as_production=production,
-        measured=found.equal / found.modules,
+        measured=(found.equal + found.rounding) / found.modules,
         limit=1.0,
         unit="share",
         samples=found.modules,
         detail=told + (f"; {named}" if named else "") + settings,
-        failures=tuple(fault.path for fault in found.faults),
+        failures=wrong,
     )
 
 

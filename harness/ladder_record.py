@@ -101,12 +101,17 @@ class RecipeSizes(Frozen):
 
 
 class FolderCheck(Frozen):
-    """A fused folder against Q(W + delta): how many modules are as they should be, and the worst that are not."""
+    """A fused folder against Q(W + delta): how many modules are as they should be, and the worst that are not.
+
+    ``equal`` modules are so bit for bit, ``rounding`` ones but for what another BLAS, device or dtype rounds otherwise;
+    those are among ``faults`` too.
+    """
 
     variant: str
     outcome: Outcome
     modules: int
     equal: int
+    rounding: int = 0
     faults: tuple[ModuleIntegrity, ...]
     settings: tuple[str, ...]
     unchanged: bool

@@ -80,6 +80,7 @@ def _check(name: str, found: FolderIntegrity, folder: Path, hashes: FileHashes) 
         outcome=found.outcome,
         modules=len(found.modules),
         equal=len(found.modules) - len(found.faults),
+        rounding=sum(module.outcome == "rounding" for module in found.modules),
         faults=found.faults[:_FAULTS_KEPT],
         settings=found.settings,
         unchanged=found.folder_key == folder_key(folder, hashes),

@@ -1,11 +1,12 @@
 """What differences between a folder's codes and the right ones mean: pure judgement on counts and sums.
 
-Rounding is told from loss. A device with another order of summation may land on the other side of a tie,
-one step away. Such differences are called rounding only where every one of them is a step from a tie that is
-nearer than the floats' own rounding error, scales and biases are the same bits, and they are not at the
-delta's expense: they take or add at most a hundredth of what the delta changed in the codes, and
-do not all go its way or all against it (two-sided sign test). A delta that is lost or
-weakened fails the latter two, however small it is: what differs then is what the delta had changed.
+Rounding is told from loss. Another BLAS, device or dtype sums W + delta to other floats, and what those may be is
+bounded (``harness.engine.arithmetic``), and so are the codes, scales and biases that a quantiser may make of them
+(``harness.engine.quantisers``). Differences are called rounding only where every code, scale and bias of a module is
+within the bounds of one arithmetic, and they are not at the delta's expense: they take or add at most a hundredth of
+what the delta changed in the codes, and do not all go its way or all against it (two-sided sign test). A delta that is
+lost or weakened fails that, however small it is: what differs then is what the delta had changed. Where codes are the
+base's without the adapter, the adapter is missing, before anything else is asked.
 """
 
 import math
@@ -19,6 +20,25 @@ MOST_LEFT = 0.01  # of the codes that the delta changed, and of the delta: with 
 UNLIKELY = 1e-6  # a sign test below it: the differences go one way
 
 Fields = dict[str, Any]
+
+
+class By(NamedTuple):
+    """The arithmetic that a folder is judged by.
+
+    ``here`` is that of this process, but for the order of sums. ``leans`` says that it may be at the delta's expense
+    a little everywhere, by cutting digits off: then no sign test is asked of it.
+    """
+
+    arithmetic: str
+    here: bool = True
+    leans: bool = False
+
+
+class Worst(NamedTuple):
+    """The largest difference: in quantisation steps (floats in units of the last place), and of scales and biases."""
+
+    steps: float
+    ulps: float
 
 
 class Effect(NamedTuple):
@@ -59,15 +79,16 @@ class Effect(NamedTuple):
 class Unlike(NamedTuple):
     """Counts and sums over one expert, or over a whole tensor, of a folder's codes against the right ones.
 
-    ``differing`` codes, ``far`` of them no rounding error from a tie between neighbours, ``against`` and ``along``
-    the delta; ``scales`` and biases that differ. ``short`` is the sum of (found - right) * delta, ``kept`` of
-    (right - control) * delta. ``lost`` counts right codes that are not the control's, ``lost_scales`` the
-    folder's scales that are not, ``own`` its codes and scales that are not the base's own.
+    ``differing`` codes, ``against`` and ``along`` the delta; ``scales`` and biases that differ. ``far`` are codes, and
+    ``far_scales`` groups whose scale or bias, that rounding does not explain. ``short`` is the sum of
+    (found - right) * delta, ``kept`` of (right - control) * delta. ``lost`` counts right codes that are not the
+    control's, ``lost_scales`` the folder's scales that are not, ``own`` its codes and scales that are not the base's.
     """
 
     differing: float
     scales: float
     far: float
+    far_scales: float
     short: float
     kept: float
     against: float
@@ -77,13 +98,14 @@ class Unlike(NamedTuple):
     own: float
 
 
-def outcome_of(entry: Unlike, changed: Effect, *, kept: bool) -> Outcome:
+def outcome_of(entry: Unlike, changed: Effect, by: By, *, kept: bool) -> Outcome:
     """What one expert or tensor is."""
-    if not entry.differing and not entry.scales:
+    same = not entry.differing and not entry.scales
+    if same and by.here:
         return "equal"
     if changed.delta and _is_missing(entry, changed):
         return "adapter missing"
-    return "rounding" if _is_rounding(entry, changed, kept=kept) else "differs"
+    return "rounding" if same or _is_rounding(entry, changed, by, kept=kept) else "differs"
 
 
 def _is_missing(entry: Unlike, changed: Effect) -> bool:
@@ -94,9 +116,9 @@ def _is_missing(entry: Unlike, changed: Effect) -> bool:
     return changed.changed <= MOST_LEFT * entry.lost and abs(share) <= MOST_LEFT
 
 
-def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
+def _is_rounding(entry: Unlike, changed: Effect, by: By, *, kept: bool) -> bool:
     """See the module's docstring."""
-    if kept or entry.scales or entry.far:
+    if kept or entry.far or entry.far_scales:
         return False
     if not changed.delta:
         return True
@@ -105,66 +127,82 @@ def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
     sided = int(entry.against + entry.along)
     from scipy.stats import binomtest  # 0.5 s to import, not needed to collect tests
 
-    return sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
+    return by.leans or sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
 
 
-def describe(name: str, found: Sequence[tuple[Unlike, Effect]], worst: float, *, stack: bool, kept: bool) -> Fields:
+def describe(
+    name: str, found: Sequence[tuple[Unlike, Effect]], worst: Worst, by: By, *, stack: bool, kept: bool
+) -> Fields:
     """The fields of ``ModuleIntegrity`` for a tensor that differs.
 
     Args:
         name: the tensor's.
         found: the sums of each expert of a stack; of another tensor those of the whole.
-        worst: the largest difference in steps.
+        worst: the largest differences.
+        by: the arithmetic that it is judged by.
         stack: whether it is a stack of experts.
         kept: whether the right codes are the base's own, which nobody rounds.
     """
-    outcomes = [outcome_of(entry, changed, kept=kept) for entry, changed in found]
+    outcomes = [outcome_of(entry, changed, by, kept=kept) for entry, changed in found]
     share = Effect(*map(sum, zip(*(changed for _, changed in found), strict=True))).share
-    missing = tuple(n for n, outcome in enumerate(outcomes) if outcome == "adapter missing") if stack else ()
-    differing = tuple(n for n, outcome in enumerate(outcomes) if outcome != "equal") if stack else ()
     outcome = next(outcome for outcome in WORST_FIRST if outcome in outcomes)
     share = share if share is not None and math.isfinite(share) else None
+    missing = tuple(n for n, one in enumerate(outcomes) if one == "adapter missing") if stack else ()
+    differing = tuple(n for n, one in enumerate(outcomes) if one != "equal") if stack else ()
+    entries = [entry for entry, _ in found]
     return {
         "outcome": outcome,
-        "differing": int(sum(entry.differing for entry, _ in found)),
-        "worst_steps": worst if math.isfinite(worst) else None,
+        "differing": int(sum(entry.differing for entry in entries)),
+        "scales_differing": int(sum(entry.scales for entry in entries)),
+        "worst_steps": worst.steps if math.isfinite(worst.steps) else None,
+        "worst_ulps": worst.ulps if math.isfinite(worst.ulps) else None,
         "experts_missing": missing,
         "experts_differing": differing,
         "delta_share": share,
-        "reason": _reason(outcome, name, share, missing, differing if stack else None, len(found), worst),
+        "arithmetic": by.arithmetic if outcome == "rounding" else "",
+        "reason": _reason(outcome, name, share, entries, _where(missing or differing, stack, len(found)), worst, by),
     }
+
+
+def _where(experts: Sequence[int], stack: bool, entries: int) -> str:
+    """Which experts of a stack; nothing where all of them are meant."""
+    return f" in {_experts(experts)} of {entries}" if stack and len(experts) < entries else ""
 
 
 def _reason(
     outcome: Outcome,
     name: str,
     share: float | None,
-    missing: tuple[int, ...],
-    differing: tuple[int, ...] | None,
-    entries: int,
-    worst: float,
+    entries: Sequence[Unlike],
+    where: str,
+    worst: Worst,
+    by: By,
 ) -> str:
     """Plain words."""
     if outcome == "equal":
         return ""
-    where = "" if differing is None or len(differing) == entries else f" in {_experts(differing)} of {entries}"
     if outcome == "adapter missing":
-        where = "" if differing is None or len(missing) == entries else f" in {_experts(missing)} of {entries}"
         return f"ADAPTER MISSING{where}: the codes are those of the base without the adapter"
     if outcome == "rounding":
-        return f"rounding{where}: one step at ties, nothing at the delta's expense"
-    if not math.isfinite(worst):
+        return f"rounding{where}: all within the bounds of {by.arithmetic}, nothing at the delta's expense"
+    if not math.isfinite(worst.steps):
         return f"{name} differs{where}: values that are no numbers"
     if share is None:
         return f"{name} differs{where}: the adapter does not touch it"
-    return f"differs{where}: {_strength(share)}"
+    return f"differs{where}: {_strength(share, entries)}"
 
 
-def _strength(share: float) -> str:
+def _strength(share: float, entries: Sequence[Unlike]) -> str:
     """What a least-squares share of the delta means."""
     if not 0.9 <= share <= 1.1:
         return f"{share:.0%} of the delta is there"
-    return f"the delta is there ({share:.0%}), encoded from other floats: another dtype or device, or quantised twice"
+    codes, scales = (int(sum(far)) for far in zip(*((one.far, one.far_scales) for one in entries), strict=True))
+    if not codes and not scales:
+        return f"the delta is there ({share:.0%}), and each difference could be rounding, but all go one way"
+    return (
+        f"the delta is there ({share:.0%}), but no BLAS, device or dtype rounds to {codes:,} of its codes and "
+        f"the scales of {scales:,} groups: damaged, made of other floats, or quantised twice"
+    )
 
 
 def _experts(numbers: Sequence[int]) -> str:

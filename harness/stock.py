@@ -1,5 +1,6 @@
-"""The commands of stock mlx-lm that ours are compared with, each for a process of its own."""
+"""The commands of stock mlx-lm that ours are compared with, for processes of their own."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,3 +35,24 @@ def stock_convert(
     """``mlx_lm convert -q`` of a folder of floats to one width."""
     width = ["--q-bits", f"{bits}", "--q-group-size", f"{group_size}"]
     return [*start, "convert", "--hf-path", f"{floats}", "--mlx-path", f"{out}", "-q", *width]
+
+
+_SEVERAL = """
+import ctypes, json, runpy, sys
+library, commands = json.loads(sys.argv[1])
+if library:
+    ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+for command in commands:
+    sys.argv = ["mlx_lm", *command]
+    runpy.run_module("mlx_lm", run_name="__main__", alter_sys=True)
+"""
+
+
+def stock_session(library: str | None, commands: Sequence[Sequence[str]]) -> list[str]:
+    """One process for several commands of stock mlx-lm, on the BLAS of this file; on MLX's own where there is none.
+
+    Args:
+        library: the path or name of a BLAS to load before MLX.
+        commands: as ``stock_fuse`` and ``stock_convert`` give them with an empty start.
+    """
+    return [sys.executable, "-c", _SEVERAL, json.dumps([library, [list(command) for command in commands]])]

@@ -11,7 +11,7 @@ Outcome = Literal[
     "width",  # the config says another width than the tensors have
     "unexpected",  # a tensor that the fused model has not
     "differs",  # other values
-    "rounding",  # other values, all of them within a rounding error of the right ones, none at the delta's expense
+    "rounding",  # other values, all of them such as another BLAS, device or dtype gives, none at the delta's expense
     "equal",
 ]
 WORST_FIRST: tuple[Outcome, ...] = (
@@ -39,10 +39,12 @@ class ModuleIntegrity(Module):
     """One module of a fused folder against Q(W + delta).
 
     ``bits`` and ``group_size`` are those of the folder's tensors, None for floats. ``weights`` are the module's,
-    ``differing`` those whose code (or float) is another one. ``worst_steps`` is the largest difference in
-    quantisation steps; for floats in units of the last place. ``delta_share`` is the least-squares share of
-    the delta that is there: 1 all of it, 0 nothing, 2 added twice. It is None where there is no delta, and
-    all of these are None or empty where values were not compared or are equal.
+    ``differing`` those whose code (or float) is another one, ``scales_differing`` the scales and biases that are.
+    ``worst_steps`` is the largest difference in quantisation steps, for floats in units of the last place of the row's
+    largest; ``worst_ulps`` that of scales and biases in units of their own. ``delta_share`` is the share of
+    the delta that is there: 1 all of it, 0 nothing, 2 added twice. It is None where there is no delta, and all of these
+    are None or empty where values were not compared or are equal. ``arithmetic`` is the one within whose bounds all
+    differences are, where they are rounding.
     """
 
     touched: bool
@@ -51,10 +53,13 @@ class ModuleIntegrity(Module):
     group_size: int | None = None
     weights: int = 0
     differing: int = 0
+    scales_differing: int = 0
     worst_steps: float | None = None
+    worst_ulps: float | None = None
     experts_missing: tuple[int, ...] = ()
     experts_differing: tuple[int, ...] = ()
     delta_share: float | None = None
+    arithmetic: str = ""
     reason: str = ""
 
     @property
@@ -84,7 +89,7 @@ class FolderIntegrity(Frozen):
 
     @property
     def faults(self) -> tuple[ModuleIntegrity, ...]:
-        """The modules that are not equal, worst first, in the order of the model."""
+        """The modules that are not equal bit for bit, worst first, in the order of the model."""
         ranked = sorted(self.modules, key=lambda module: module.rank)
         return tuple(module for module in ranked if module.outcome != "equal")
 

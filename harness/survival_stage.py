@@ -35,9 +35,9 @@ SCORING = (
     *("scores.py", "token_numbers.py"),
 )
 CHECKING = (
-    *(f"engine/{name}.py" for name in ("arrays", "blocks", "delta_stats", "deltas", "encoded", "fused_folder")),
-    *(f"engine/{name}.py" for name in ("integrity", "kernels", "merge", "mismatch", "models", "recipe", "survey")),
-    *(f"engine/{name}.py" for name in ("tokenizer", "weights")),
+    *(f"engine/{name}.py" for name in ("arithmetic", "arrays", "blocks", "delta_stats", "deltas", "encoded")),
+    *(f"engine/{name}.py" for name in ("fused_folder", "integrity", "kernels", "merge", "mismatch", "models")),
+    *(f"engine/{name}.py" for name in ("quantisers", "recipe", "survey", "tokenizer", "weights")),
     *("fusing.py", "model_files.py", "shortfall.py"),
 )
 

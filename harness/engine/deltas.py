@@ -18,11 +18,29 @@ from harness.engine.weights import Codes, Source, Whole
 Rows = Callable[[int, int], mx.array]
 
 
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The low-rank factors of a delta as the adapter holds them: (O, r) and (r, I), or a pair for each expert."""
+
+    tall: mx.array
+    wide: mx.array
+    scale: float
+
+    def block(self, start: int, stop: int) -> tuple[mx.array, mx.array]:
+        """The factors of the rows, or of the experts, ``start`` to ``stop``; not yet scaled."""
+        return self.tall[start:stop], self.wide[start:stop] if self.wide.ndim == 3 else self.wide
+
+
 class Touched(NamedTuple):
-    """A weight that an adapter changes: the base's own values, and what is added to them."""
+    """A weight that an adapter changes: the base's own values, and what is added to them.
+
+    ``factors`` are those of a low-rank delta, ``magnitude`` is DoRA's (O,); full fine-tuning has neither.
+    """
 
     own: Source
     delta: Source
+    factors: Factors | None = None
+    magnitude: mx.array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,36 +76,31 @@ def _touched(layer: nn.Module) -> Touched:
     """One adapted layer, by the formulas of mlx-lm's ``fuse`` in float32."""
     inner = layer.embedding if isinstance(layer, LoRAEmbedding | DoRAEmbedding) else layer.linear
     own: Source = Codes.of(inner) if "scales" in inner else Whole(inner["weight"])
+    factors = _factors(layer, own.shape)
+    if factors is None:
+        return Touched(own, _added(own, Whole(layer.fuse(dequantize=True)["weight"])))
+    if isinstance(layer, DoRALinear | DoRAEmbedding):
+        return Touched(own, _Product(own.shape, _normed(own, _product(factors), layer.m)), factors, layer.m)
+    return Touched(own, _Product(own.shape, _product(factors)), factors)
+
+
+def _factors(layer: nn.Module, shape: tuple[int, ...]) -> Factors | None:
+    """The factors of a low-rank layer whose weight has this shape; None for a layer of another kind."""
     if isinstance(layer, LoRASwitchLinear):
-        return Touched(own, _Product(own.shape, _experts(layer, own.shape)))
-    if isinstance(layer, LoRALinear):
-        return Touched(own, _Product(own.shape, _product(layer.scale, layer.lora_b.T, layer.lora_a.T)))
-    if isinstance(layer, LoRAEmbedding):
-        return Touched(own, _Product(own.shape, _product(layer.scale, layer.lora_a, layer.lora_b)))
-    if isinstance(layer, DoRALinear):
-        product = _product(layer.scale, layer.lora_b.T, layer.lora_a.T)
-        return Touched(own, _Product(own.shape, _normed(own, product, layer.m)))
-    if isinstance(layer, DoRAEmbedding):
-        product = _product(layer.scale, layer.lora_a, layer.lora_b)
-        return Touched(own, _Product(own.shape, _normed(own, product, layer.m)))
-    return Touched(own, _added(own, Whole(layer.fuse(dequantize=True)["weight"])))
+        return Factors(layer.lora_b, layer.lora_a.reshape(shape[0], -1, shape[-1]), layer.scale)
+    if isinstance(layer, LoRALinear | DoRALinear):
+        return Factors(layer.lora_b.T, layer.lora_a.T, layer.scale)
+    if isinstance(layer, LoRAEmbedding | DoRAEmbedding):
+        return Factors(layer.lora_a, layer.lora_b, layer.scale)
+    return None
 
 
-def _product(scale: float, tall: mx.array, wide: mx.array) -> Rows:
-    """scale * tall @ wide, of shapes (O, r) and (r, I)."""
+def _product(factors: Factors) -> Rows:
+    """scale * tall @ wide, for each expert where there are several."""
 
     def rows(start: int, stop: int) -> mx.array:
-        return (scale * tall[start:stop].astype(mx.float32)) @ wide.astype(mx.float32)
-
-    return rows
-
-
-def _experts(layer: LoRASwitchLinear, shape: tuple[int, ...]) -> Rows:
-    """The product of each expert's own factors, (E, O, I)."""
-
-    def rows(start: int, stop: int) -> mx.array:
-        lora_a = layer.lora_a.reshape(shape[0], -1, shape[-1])[start:stop].astype(mx.float32)
-        return (layer.scale * layer.lora_b[start:stop].astype(mx.float32)) @ lora_a
+        tall, wide = factors.block(start, stop)
+        return (factors.scale * tall.astype(mx.float32)) @ wide.astype(mx.float32)
 
     return rows
 

@@ -11,6 +11,8 @@ import numpy as np
 from harness.engine.kernels import Quantised, dequantise
 from harness.engine.recipe import Way
 
+UNIT = {mx.bfloat16: 2.0**-8, mx.float16: 2.0**-11, mx.float32: 2.0**-24}  # unit roundoff
+SMALLEST = {mx.bfloat16: 2.0**-133, mx.float16: 2.0**-24, mx.float32: 2.0**-149}  # above zero
 EPSILON = {mx.bfloat16: 2.0**-7, mx.float16: 2.0**-10, mx.float32: 2.0**-23}  # of one, the next float's distance
 
 
@@ -78,6 +80,26 @@ def scales_differ(one: Encoded, other: Encoded) -> mx.array:
     """How many scales and biases of each row differ; nothing for floats."""
     pairs = zip(one.tensors[1:], other.tensors[1:], strict=True)
     return sum((row_sum(~same_bits(a, b)) for a, b in pairs), mx.zeros(one.values.shape[0]))
+
+
+def furthest(one: Encoded, other: Encoded) -> mx.array:
+    """The largest distance of a scale or bias, counted in numbers of its own dtype; nothing for floats."""
+    pairs = zip(one.tensors[1:], other.tensors[1:], strict=True)
+    return mx.max(mx.stack([mx.array(0.0), *(mx.max(_apart(a, b)) for a, b in pairs)]))
+
+
+def _apart(one: mx.array, other: mx.array) -> mx.array:
+    """How many steps of their dtype two arrays are apart, in float32; not a number where either is none."""
+    numbers = mx.isnan(one) | mx.isnan(other)
+    return mx.where(numbers, mx.nan, mx.abs(_place(one) - _place(other)).astype(mx.float32))
+
+
+def _place(array: mx.array) -> mx.array:
+    """The place of each number among all of its dtype."""
+    if not mx.issubdtype(array.dtype, mx.floating):
+        return array.astype(mx.int64)
+    bits = array.view({2: mx.int16, 4: mx.int32}[array.itemsize]).astype(mx.int64)
+    return mx.where(bits < 0, -(1 << 8 * array.itemsize - 1) - bits, bits)
 
 
 def effect(found: Encoded, control: Encoded, delta: mx.array) -> list[mx.array]:

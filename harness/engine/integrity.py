@@ -2,7 +2,7 @@
 
 The folder need not be ours: how each module is quantised is read from its own tensors and config, and
 exactly that is recomputed (``survey``). Everything is compared bit by bit in one streaming pass, for several
-folders at once; tensors that differ are looked at again to say how (``mismatch``).
+folders at once; tensors that differ are looked at again to say how (``mismatch``), and whether it is rounding.
 """
 
 from collections import deque
@@ -50,14 +50,14 @@ def integrity(
             adapter_key=folder_key(adapter, hashes),
             folder_key=folder_key(folder, hashes),
             modules=tuple(modules.values()),
-            settings=settings(base, folder) or (refusal(folder) if _all_equal(modules) else ()),
+            settings=settings(base, folder) or (refusal(folder) if _all_right(modules) else ()),
         )
         for folder, modules in zip(folders, judged, strict=True)
     ]
 
 
-def _all_equal(modules: dict[str, ModuleIntegrity]) -> bool:
-    return all(module.outcome == "equal" for module in modules.values())
+def _all_right(modules: dict[str, ModuleIntegrity]) -> bool:
+    return all(module.outcome in ("equal", "rounding") for module in modules.values())
 
 
 def _recomputed(

@@ -10,15 +10,17 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
+from harness.engine.arithmetic import Arithmetic, arithmetics, floats
 from harness.engine.blocks import BLOCK, pipelined, spans
 from harness.engine.deltas import Touched, is_experts, read_deltas
-from harness.engine.encoded import EPSILON, Encoded, effect, entry_sums, read, row_sum, rows, scales_differ
+from harness.engine.encoded import EPSILON, Encoded, effect, entry_sums, furthest, read, row_sum, rows, scales_differ
 from harness.engine.fused_folder import FusedFolder, read_fused
-from harness.engine.kernels import Quantised, quantise_all
+from harness.engine.kernels import Quantised
 from harness.engine.merge import Merged, merge
+from harness.engine.quantisers import outside, quantised
 from harness.engine.recipe import Way
 from harness.engine.weights import Codes, Source, Whole
-from harness.shortfall import Effect, Fields, Unlike, describe
+from harness.shortfall import By, Effect, Fields, Unlike, Worst, describe
 
 _LEAVES = ("weight", "scales", "biases")
 _AT_ONCE = 1 << 26  # weights of the modules that are open at the same time
@@ -99,54 +101,90 @@ def _own(merged: Merged, path: str, way: Way | None, touched: Touched | None) ->
 
 
 def _judge(case: _Case, name: str) -> Fields:
-    """The outcome for each entry of the first axis of an expert stack, or for the whole; the worst counts."""
+    """The outcome by the arithmetic here, or by the first other one that tells of a missing adapter or explains all.
+
+    How much differs is always counted from what is recomputed here.
+    """
+    here, *others = arithmetics(case.touched.own if case.touched else case.expected, case.touched, _stored(case))
+    first = _judge_by(here, case, name)
+    assert first is not None
+    if case.kept or first["outcome"] != "differs":
+        return first
+    for arithmetic in others:
+        found = _judge_by(arithmetic, case, name)
+        if found and found["outcome"] in ("adapter missing", "rounding"):
+            told = ("outcome", "experts_missing", "delta_share", "arithmetic", "reason")
+            return first | {key: found[key] for key in told}
+    return first
+
+
+def _stored(case: _Case) -> mx.Dtype:
+    """The dtype that the folder's weights had before quantising; scales of other modes than affine do not tell."""
+    if case.way is None:
+        return case.found[0].array.dtype
+    return case.found[1].array.dtype if case.way.mode == "affine" else case.expected.block(0, 1).dtype
+
+
+def _judge_by(arithmetic: Arithmetic, case: _Case, name: str) -> Fields | None:
+    """The outcome for each entry of the first axis of an expert stack, or for the whole; the worst counts.
+
+    None for another arithmetic than the one here as soon as it cannot be the folder's.
+    """
     shape, stack = case.expected.shape, case.stack
     sums: list[np.ndarray] = []
     effects: list[np.ndarray] = []
-    worst = 0.0
-    for part in pipelined(_parts(case), lambda part: part):
+    worst = np.zeros(2)
+    for part in pipelined(_parts(case, arithmetic), lambda part: part):
         entries = part[0].shape[1] // shape[1] if stack else 1
         sums.append(entry_sums(part[0], entries))
         effects.append(entry_sums(part[1], entries))
-        largest = float(np.array(part[2]))
-        worst = max(worst, largest) if math.isfinite(largest) else math.inf
+        largest = np.array(part[2], dtype=np.float64)
+        worst = np.maximum(worst, np.where(np.isfinite(largest), largest, np.inf))
+        if not arithmetic.here and _is_another(sums[-1], effects[-1]):
+            return None
     table, effect_table = np.concatenate(sums, 1), np.concatenate(effects, 1)
     if not stack:
         table, effect_table = table.sum(1, keepdims=True), effect_table.sum(1, keepdims=True)
     columns = zip(table.T.tolist(), effect_table.T.tolist(), strict=True)
     found = [(Unlike(*unlike), Effect(*changed)) for unlike, changed in columns]
-    return describe(name, found, worst, stack=stack, kept=case.kept)
+    by = By(arithmetic.name, arithmetic.here, arithmetic.tf32)
+    return describe(name, found, Worst(*worst.tolist()), by, stack=stack, kept=case.kept)
 
 
-def _parts(case: _Case) -> Iterator[Callable[[], list[mx.array]]]:
+def _is_another(sums: np.ndarray, effects: np.ndarray) -> bool:
+    """Whether a part of the folder is outside an arithmetic's bounds and not its zero-delta control either."""
+    table, changed = Unlike(*sums), Effect(*effects)
+    outside = np.asarray(table.far) + np.asarray(table.far_scales) > 0
+    return bool(np.any(outside & (np.asarray(changed.changed) + np.asarray(table.lost_scales) > 0)))
+
+
+def _parts(case: _Case, arithmetic: Arithmetic) -> Iterator[Callable[[], list[mx.array]]]:
     for start, stop in spans(case.expected.shape, BLOCK):
-        yield partial(_block, case, start, stop)
+        yield partial(_block, case, arithmetic, start, stop)
 
 
-def _block(case: _Case, start: int, stop: int) -> list[mx.array]:
-    """Row sums named in ``Unlike`` and in ``Effect``, and the largest difference in steps; not computed."""
-    weights, way = case.expected.block(start, stop), case.way
+def _block(case: _Case, arithmetic: Arithmetic, start: int, stop: int) -> list[mx.array]:
+    """Row sums named in ``Unlike`` and in ``Effect``, and the largest differences; not computed."""
+    way, made = case.way, floats(arithmetic, case.expected, case.touched, start, stop)
     tensors = tuple(whole.block(start, stop) for whole in case.found)
     own = tuple(whole.block(start, stop) for whole in case.own or ())
-    affine = way is not None and way.mode == "affine"
-    dtype = tensors[1].dtype if affine else weights.dtype if way else tensors[0].dtype
-    right, found = _encoded(weights.astype(dtype), way), read(tensors, way)
-    wide, delta, control = rows(weights.astype(dtype)).astype(mx.float32), mx.zeros_like(right.values), right
+    told = way is None or way.mode == "affine"
+    low, middle, high, without = (one.astype(_stored(case)) if told else one for one in made)
+    right, found = quantised(middle, way, gpu=arithmetic.gpu), read(tensors, way)
+    off = outside(low, high, found, way)
+    delta, control = mx.zeros_like(right.values), right
     if case.kept:
         right = read(own, way)
     if case.touched:
         delta = rows(case.touched.delta.block(start, stop))
-        control = _encoded(case.touched.own.block(start, stop).astype(weights.dtype).astype(dtype), way)
-    epsilon = max(EPSILON.get(weights.dtype, 0.0), EPSILON.get(dtype, 0.0))
-    slack = epsilon * (mx.abs(wide) + mx.abs(delta)) + 2.0**-20 * mx.max(mx.abs(delta), axis=-1, keepdims=True)
-    difference, steps = found.values - right.values, mx.abs(found.ordinals - right.ordinals)
-    unlike = found.ordinals != right.ordinals
-    near = (steps == 1) & (mx.abs(wide - _ties(wide, right, found, way)) <= slack) if way else steps <= slack
-    along = difference * delta
+        control = quantised(without, way, gpu=arithmetic.gpu)
+    difference = found.values - right.values
+    unlike, along = found.ordinals != right.ordinals, difference * delta
     sums = [
         row_sum(unlike),
         scales_differ(right, found),
-        row_sum(unlike & ~near),
+        row_sum(off.codes),
+        row_sum(off.scales),
         row_sum(along),
         row_sum((right.values - control.values) * delta),
         row_sum(unlike & (along < 0)),
@@ -155,29 +193,20 @@ def _block(case: _Case, start: int, stop: int) -> list[mx.array]:
         scales_differ(found, control),
         _unlike(found.tensors, own),
     ]
-    unit = _unit(right, wide, epsilon)
-    worst = mx.max(steps if unit is None else mx.abs(difference) / unit)
+    worst = mx.stack([_steps(right, found, middle), furthest(right, found)])
     return [mx.stack(sums), mx.stack(effect(found, control, delta)), worst]
 
 
-def _encoded(weights: mx.array, way: Way | None) -> Encoded:
-    return read(quantise_all(weights, [way])[0] if way else (weights,), way)
-
-
-def _ties(wide: mx.array, right: Encoded, found: Encoded, way: Way | None) -> mx.array:
-    """The value halfway between the right code and the found one, by the scale that was not yet rounded."""
-    if way is None or way.mode != "affine":
-        return (right.values + found.values) / 2
-    _, scales, biases = mx.quantize(wide, way.group_size, way.bits)
-    middle = ((right.ordinals + found.ordinals) / 2).reshape(*scales.shape, way.group_size)
-    return (middle * scales[..., None] + biases[..., None]).reshape(wide.shape)
-
-
-def _unit(right: Encoded, wide: mx.array, epsilon: float) -> mx.array | None:
-    """What a difference is measured in: quantisation steps, or units in the last place of floats; None for codes."""
+def _steps(right: Encoded, found: Encoded, weights: mx.array) -> mx.array:
+    """The largest difference in quantisation steps; of floats in units of the last place of the row's largest."""
+    difference = mx.abs(found.values - right.values)
     if right.step is not None:
-        return mx.maximum(mx.repeat(right.step[..., 0], wide.shape[-1] // right.step.shape[1], axis=-1), 1e-30)
-    return None if len(right.tensors) > 1 else mx.maximum(epsilon * mx.abs(wide), 1e-30)
+        unit = mx.repeat(right.step[..., 0], difference.shape[-1] // right.step.shape[1], axis=-1)
+    elif len(right.tensors) > 1:
+        return mx.max(mx.abs(found.ordinals - right.ordinals))
+    else:
+        unit = EPSILON.get(weights.dtype, 0.0) * mx.max(mx.abs(right.values), -1, keepdims=True)
+    return mx.max(difference / mx.maximum(unit, 1e-30))
 
 
 def _unlike(tensors: Quantised, own: Quantised) -> mx.array:

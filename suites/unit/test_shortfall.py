@@ -2,14 +2,17 @@
 
 import pytest
 
-from harness.shortfall import Effect, Unlike, describe, outcome_of
+from harness.shortfall import By, Effect, Unlike, Worst, describe, outcome_of
 from harness.survival_record import Outcome
 
 WHOLE = Effect(100_000, 50_000, 1.0, 1.5, 1.0, 0.0, 0.0, 1000.0)
+HERE = By("sums in another order")
+OTHER = By("bfloat16 weights", here=False)
 FEW = Unlike(
     differing=100,
     scales=0,
     far=0,
+    far_scales=0,
     short=-0.001,
     kept=1.0,
     against=52,
@@ -22,7 +25,7 @@ FEW = Unlike(
 
 def outcome(**changes: float) -> Outcome:
     """What a hundred codes at ties are, with some of the figures changed."""
-    return outcome_of(FEW._replace(**changes), WHOLE, kept=False)
+    return outcome_of(FEW._replace(**changes), WHOLE, HERE, kept=False)
 
 
 def test_ties_either_way_are_rounding() -> None:
@@ -32,7 +35,7 @@ def test_ties_either_way_are_rounding() -> None:
 
 def test_one_thing_that_rounding_does_not_do_is_enough(subtests: pytest.Subtests) -> None:
     """Each alone."""
-    for changes in [{"scales": 1}, {"far": 1}, {"short": -0.02}, {"short": 0.02}, {"short": float("nan")}]:
+    for changes in [{"far": 1}, {"far_scales": 1}, {"short": -0.02}, {"short": 0.02}, {"short": float("nan")}]:
         with subtests.test(changes=changes):
             assert outcome(**changes) == "differs"
 
@@ -44,23 +47,49 @@ def test_all_against_the_delta_is_no_rounding_however_few_they_are() -> None:
     assert outcome(differing=8, against=8, along=0) == "rounding"
 
 
+def test_scales_that_a_bound_holds_are_rounding() -> None:
+    """Another BLAS moves the last bit of a scale and no code."""
+    assert outcome(differing=0, scales=40, short=1e-6, against=0, along=0) == "rounding"
+
+
+def test_what_another_arithmetic_gives_bit_for_bit_is_rounding() -> None:
+    """Not equal: that is what is recomputed here."""
+    same = FEW._replace(differing=0, scales=0)
+    assert outcome_of(same, WHOLE, HERE, kept=False) == "equal"
+    assert outcome_of(same, WHOLE, OTHER, kept=False) == "rounding"
+
+
+def test_a_delta_that_another_arithmetic_cannot_hold_is_missing() -> None:
+    """What it gives with the delta and without is the same: that it is there cannot be told from codes."""
+    same = FEW._replace(differing=0, scales=0, lost=0, kept=0, short=0)
+    assert outcome_of(same, WHOLE._replace(changed=0), OTHER, kept=False) == "adapter missing"
+
+
+def test_an_arithmetic_that_cuts_digits_off_may_lean_against_the_delta() -> None:
+    """By less than a hundredth of it."""
+    cut = By("TensorFloat-32 products", here=False, leans=True)
+    leaning = FEW._replace(against=100, along=0)
+    assert outcome_of(leaning, WHOLE, cut, kept=False) == "rounding"
+    assert outcome_of(leaning._replace(short=-0.02), WHOLE, cut, kept=False) == "differs"
+
+
 def test_codes_of_the_base_are_no_rounding_of_its_own() -> None:
     """Kept codes are copied."""
-    assert outcome_of(FEW, WHOLE, kept=True) == "differs"
+    assert outcome_of(FEW, WHOLE, HERE, kept=True) == "differs"
 
 
 def test_what_a_tiny_delta_changed_is_all_of_it() -> None:
     """Five codes in all, each at a tie: too few for a test of signs, and yet all that there was to lose."""
     lost = FEW._replace(differing=5, against=5, along=0, short=-1e-6, kept=1e-6, lost=5)
-    assert outcome_of(lost, WHOLE._replace(changed=0), kept=False) == "adapter missing"
+    assert outcome_of(lost, WHOLE._replace(changed=0), HERE, kept=False) == "adapter missing"
     nearly = lost._replace(differing=4, against=4, short=-0.8e-6)
-    assert outcome_of(nearly, WHOLE._replace(changed=1), kept=False) == "differs"
+    assert outcome_of(nearly, WHOLE._replace(changed=1), HERE, kept=False) == "differs"
 
 
 def test_where_there_is_no_delta_nothing_can_be_lost() -> None:
     """Ties alone decide."""
     none = Effect(100_000, 100, 0.0, 1.0, 0.0, 0.0, 0.0, 1000.0)
-    assert outcome_of(FEW._replace(against=0, along=0, short=0, kept=0), none, kept=False) == "rounding"
+    assert outcome_of(FEW._replace(against=0, along=0, short=0, kept=0), none, HERE, kept=False) == "rounding"
 
 
 def test_the_worst_expert_counts_and_all_are_listed() -> None:
@@ -71,7 +100,7 @@ def test_the_worst_expert_counts_and_all_are_listed() -> None:
         (FEW._replace(far=9), WHOLE._replace(product=0.5)),
         (FEW._replace(own=0), WHOLE._replace(product=0.0)),
     ]
-    found = describe("experts.weight", sums, 3.0, stack=True, kept=False)
+    found = describe("experts.weight", sums, Worst(3.0, 2.0), HERE, stack=True, kept=False)
     assert found["outcome"] == "adapter missing"
     assert (found["experts_missing"], found["experts_differing"]) == ((3,), (1, 2, 3))
     assert found["differing"] == 300
