@@ -206,8 +206,8 @@ def test_a_control_width_is_judged_as_what_would_be_shipped() -> None:
     ("outcome_", "status"),
     [("equal", "pass"), ("rounding", "pass"), ("differs", "fail"), ("missing", "fail"), ("width", "fail")],
 )
-def test_a_folder_that_may_only_be_rounded_otherwise_is_neither_right_nor_wrong(outcome_: Any, status: str) -> None:
-    """As `harness integrity` says with exit code 3."""
+def test_a_folder_that_another_machine_rounded_has_lost_nothing(outcome_: Any, status: str) -> None:
+    """What differs from bits beyond rounding fails."""
     found = judge_survival.integrity("fused-5bit", "production", check(outcome=outcome_, equal=100))
     assert found.status == status
 
