@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -12,9 +13,9 @@ from harness import card
 from harness.asset_index import PARSERS
 from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
-from harness.formats import Tools, opening
+from harness.formats import Call, Tools, opening, render_call
 from harness.held_back import PROBES, is_held_back
-from harness.profile import FilesCorpus, Located, MinedCorpus
+from harness.profile import FilesCorpus, Format, Located, MinedCorpus
 from harness.pruning import ANSWER, CALL, ROW
 from harness.record import CorpusRecord
 from harness.rows import read_rows
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
 _ANSWER_REPEATS = 3
+_ARGUMENT = "WHATEVER IT IS"
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 
@@ -104,6 +106,15 @@ def pool_texts(located: Located, pool: Path) -> Iterator[str]:
     candidates = [e for e in _read_pool(pool) if e.provenance.distribution not in outside and not is_held_back(e)]
     yield from ["system\n", "user\n", "assistant\n", "tool\n"] * 1000  # so that a role's name is one token
     yield from corpus.pool_texts(candidates)
+
+
+def call_marks(pool: Path, style: Format) -> tuple[str, str]:
+    """What stands around the argument of the pool's most frequent call, as it is written: before it, and after it."""
+    calls = [example.call for example in _read_pool(pool) if example.call and len(example.call.arguments) == 1]
+    (name, argument), _ = Counter((call.name, next(iter(call.arguments))) for call in calls).most_common(1)[0]
+    written = render_call(Call(name=name, arguments={argument: _ARGUMENT}), style)
+    before, _, after = written.partition(_ARGUMENT)
+    return before, after
 
 
 def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path, Path] | None, out: Path) -> None:
