@@ -23,6 +23,7 @@ from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
 from harness.store import HISTORY, Store
 from harness.survival_stage import SurvivalStage
+from harness.verdicts import GATES
 
 BUILT = (
     "pool",
@@ -116,10 +117,24 @@ def test_the_ladder_shows_that_the_adapter_survives_and_the_controls_do_not(reco
     assert set(rungs) >= {f"{kind}-{bits}bit" for kind in ("fused", "zero") for bits in widths}
     assert rungs["fused-8bit"].tokens.kl.value < rungs["fused-2bit"].tokens.kl.value
     assert all(rungs[f"zero-{b}bit"].tokens.nll.value > rungs[f"fused-{b}bit"].tokens.nll.value for b in widths)
-    assert all(check.outcome == "equal" for check in ladder.checks)
+    checked = {check.variant: check.outcome for check in ladder.checks}
+    assert checked == {f"fused-{bits}bit": "equal" for bits in (8, 6, 5, 4)}
     assert {one.bits for one in ladder.diagnoses} == set(widths)
     assert ladder.answer is not None
     assert ladder.answer.smallest in (4, 5)
+
+
+def test_the_smallest_safe_width_holds_what_the_profile_sets_as_every_wider_one_does(record: RunRecord) -> None:
+    """Every gate with a limit was counted at every width; only what it does not set was left out."""
+    assert record.survival is not None
+    answer = record.survival.answer
+    assert answer is not None
+    told = {"probes", "determinism", "seconds a query", "tool calls"}
+    assert {width.counted for width in answer.widths} == {tuple(gate for gate in GATES if gate not in told)}
+    failing = {(v.variant, v.gate) for v in record.verdicts if v.as_production in ("fail", "inconclusive", "missing")}
+    safe = {width.bits for width in answer.widths if width.bits and answer.smallest and width.bits >= answer.smallest}
+    assert not {variant for variant, _ in failing} & {f"fused-{bits}bit" for bits in safe}
+    assert not [note for note in answer.notes if "Phase 8 record" in note]  # the profile names no earlier threshold
 
 
 def test_the_report_begins_with_the_smallest_safe_width(reports: Path, record: RunRecord) -> None:
@@ -184,7 +199,8 @@ def test_shards_are_joined_to_what_one_run_finds(
     assert joined.survival is not None
     assert record.survival is not None
     assert joined.survival.answer is not None
-    assert (joined.survival.answer.smallest, joined.survival.answer.notes) == (5, ())
+    assert joined.survival.answer.smallest == 5
+    assert [note[:8] for note in joined.survival.answer.notes] == ["Counted,"]
     for part in ("rungs", "checks", "diagnoses"):
         names = {one.variant for one in getattr(joined.survival, part)}
         whole = [one for one in getattr(record.survival, part) if one.variant in names]

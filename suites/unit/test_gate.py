@@ -411,6 +411,15 @@ def test_a_gate_that_is_only_shown_now_is_missing(status: str) -> None:
     assert ("missing", PRODUCTION, "gate") in bad(report)
 
 
+def test_a_determinism_that_had_no_limit_in_the_baseline_may_be_shown_only() -> None:
+    """It said "pass" before it could have a limit, and could not fail either; one with a limit must keep it."""
+    baseline = with_status(accepted(), "determinism", "pass")
+    after = with_status(accepted(), "determinism", "info")
+    assert ("missing", PRODUCTION, "gate") not in bad(judged(after, baseline))
+    limited = tuple(v.model_copy(update={"limit": 1.0}) if v.gate == "determinism" else v for v in baseline.verdicts)
+    assert ("missing", PRODUCTION, "gate") in bad(judged(after, baseline.model_copy(update={"verdicts": limited})))
+
+
 def test_a_variant_that_the_baseline_lacks_is_named() -> None:
     """Its own gates alone have judged it."""
     kept = tuple(variant for variant in accepted().variants if variant.name != PRODUCTION)
