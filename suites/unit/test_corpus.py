@@ -163,10 +163,11 @@ def test_the_counts_in_closing_answers_are_true(mined: Sources, pool: list[Examp
 
 def test_a_number_alone_is_what_the_command_counted(mined: Sources, pool: list[Example]) -> None:
     """``grep -c`` prints it; for ``find`` it is the number of lines."""
-    for e in pool:
-        if e.call and e.answer.rstrip(".").isdecimal():
-            rows = run(e.call, mined.tree).split("\n")
-            assert e.answer == f"{rows[0] if rows[0].isdecimal() else len(rows)}."
+    counted = [(e.answer, run(e.call, mined.tree)) for e in pool if e.call and e.answer.rstrip(".").isdecimal()]
+    assert counted
+    for answer, output in counted:
+        rows = output.split("\n")
+        assert answer == f"{rows[0] if rows[0].isdecimal() else len(rows)}."
 
 
 def test_a_place_in_a_closing_answer_is_where_the_symbol_is(mined: Sources, pool: list[Example]) -> None:

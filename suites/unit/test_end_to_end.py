@@ -27,7 +27,9 @@ from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
 from harness.store import HISTORY, Store
+from harness.survival import COST
 from harness.survival_stage import SurvivalStage
+from harness.verdicts import GATES
 from suites.unit.pocket_run import PocketRun
 
 BUILT = (
@@ -126,17 +128,35 @@ def test_the_ladder_has_every_rung_and_an_answer(record: RunRecord) -> None:
     assert set(rungs) >= {f"{kind}-{bits}bit" for kind in ("fused", "zero") for bits in widths}
     assert rungs["fused-8bit"].tokens.kl.value < rungs["fused-2bit"].tokens.kl.value
     assert rungs[ladder.reference].tokens.kl.value == 0
-    assert all(check.outcome == "equal" for check in ladder.checks)
+    checked = {check.variant: check.outcome for check in ladder.checks}
+    assert checked == {f"fused-{bits}bit": "equal" for bits in (8, 6, 5, 4)}
     assert {one.bits for one in ladder.diagnoses} == set(widths)
     assert ladder.answer is not None
     assert ladder.answer.smallest in (None, *(rung.bits for rung in ladder.rungs if rung.judged))
 
 
+def test_the_smallest_safe_width_holds_what_the_profile_sets_as_every_wider_one_does(record: RunRecord) -> None:
+    """Every gate with a limit was counted at every width; only what it does not set was left out."""
+    assert record.survival is not None
+    answer = record.survival.answer
+    assert answer is not None
+    told = {"probes", "determinism", "seconds a query", "tool calls"}
+    assert {width.counted for width in answer.widths} == {tuple(gate for gate in GATES if gate not in told)}
+    bad = [v for v in record.verdicts if v.as_production in ("fail", "inconclusive", "missing")]
+    failing = {(v.variant, v.gate) for v in bad if v.gate not in COST}
+    safe = {width.bits for width in answer.widths if width.bits and answer.smallest and width.bits >= answer.smallest}
+    assert not {variant for variant, _ in failing} & {f"fused-{bits}bit" for bits in safe}
+    assert not [note for note in answer.notes if "Phase 8 record" in note]  # the profile names no earlier threshold
+
+
 def test_the_report_begins_with_the_smallest_safe_width(reports: Path, record: RunRecord) -> None:
     """What a reader came for, before anything else."""
     first = (reports / "report.md").read_text(encoding="utf-8").splitlines()[0]
-    assert first.startswith("# Smallest safe width: ")
-    assert "<h1>Smallest safe width: " in (reports / "report.html").read_text(encoding="utf-8")
+    assert record.survival is not None
+    assert record.survival.answer is not None
+    said = record.survival.answer.line[:40]
+    assert first.startswith(f"# {said}")
+    assert f"<h1>{said}" in (reports / "report.html").read_text(encoding="utf-8")
 
 
 def test_lora_reaches_attention_router_and_experts(record: RunRecord) -> None:
@@ -194,7 +214,7 @@ def test_shards_are_joined_to_what_one_run_finds(
     assert joined.survival is not None
     assert record.survival is not None
     assert joined.survival.answer is not None
-    assert (joined.survival.answer.smallest, joined.survival.answer.notes) == (5, ())
+    assert [width.bits for width in joined.survival.answer.widths] == [5, 8]
     for part in ("rungs", "checks", "diagnoses"):
         names = {one.variant for one in getattr(joined.survival, part)}
         whole = [one for one in getattr(record.survival, part) if one.variant in names]

@@ -44,7 +44,9 @@ def test_what_was_not_measured_is_an_empty_cell() -> None:
 def test_hostile_names_are_text() -> None:
     """A model folder's module names are not ours."""
     hostile = FolderDiagnosis(variant="<script>", bits=4, modules=(delta(0, "<img onerror=x>"),))
-    for one in heatmaps([hostile]):
+    found = heatmaps([hostile])
+    assert found
+    for one in found:
         assert "<script>" not in one.panels[0]
         assert "<img" not in one.panels[0]
 

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import commands, job_summary, phase8
+from harness import commands, phase8
 from harness.flow import Flow
 from harness.history import keep, listed
-from harness.history_commands import history_command
 from harness.merge_stage import merge_shards
 from harness.merging import merge
 from harness.outcome import accounts_for, outcome, verdict_file
 from harness.profile import load
 from harness.record import RunRecord
-from harness.report import html, markdown, publish, terminal
+from harness.report import publish, terminal
 from harness.runfile import load_run, load_verdict, save_run
 from harness.soundness import soundness
 from harness.store import Store
@@ -73,6 +72,7 @@ RECORDS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     ),
 }
 WORDS = {"pass": "PASS:", "fail": "FAIL:", "inconclusive": "INCONCLUSIVE:"}
+CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 @pytest.fixture(params=RECORDS)
@@ -80,13 +80,6 @@ def case(request: pytest.FixtureRequest) -> tuple[RunRecord, str, list[str]]:
     """A record, its word, and what must be said of it."""
     changes, word, said = RECORDS[request.param]
     return record(**changes), word, said
-
-
-def printed(run: RunRecord) -> str:
-    """What a terminal shows, wide enough for every line."""
-    stream = io.StringIO()
-    terminal(run, Console(file=stream, width=400, color_system=None))
-    return stream.getvalue()
 
 
 def plain(text: str) -> str:
@@ -97,40 +90,32 @@ def plain(text: str) -> str:
 def test_every_view_says_the_same_word_and_every_reason(
     case: tuple[RunRecord, str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Terminal, report.md, report.html, the page of a CI job: none of them passes what the exit code fails."""
+    """Terminal, both reports, the page of a CI job, verdict.json, the history: none passes what the exit code fails."""
     run, word, said = case
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    job_summary.append(markdown(run))
-    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    views = {"terminal": printed(run), "report.md": markdown(run), "report.html": html(run), "job": summary}
-    for name, text in views.items():
-        assert WORDS[word] in plain(text), name
-        assert not [other for key, other in WORDS.items() if key != word and other in plain(text)], name
-        for reason in said:
-            assert reason in plain(text), (name, reason)
-        for reason in outcome(run).reasons:
-            assert reason.rpartition(": ")[2] in plain(text), (name, reason)
-
-
-def test_every_file_and_list_says_the_same_word(case: tuple[RunRecord, str, list[str]], tmp_path: Path) -> None:
-    """verdict.json, the history's list and the exit code are those of the record."""
-    run, word, said = case
-    reports = tmp_path / "reports"
+    reports, summary, stream = tmp_path / "reports", tmp_path / "summary.md", io.StringIO()
     reports.mkdir()
     publish(run, reports, ())
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setattr(commands, "run_phase8", lambda options: 1)
+    commands.run(argparse.Namespace(plan=False, reports=reports))
+    terminal(run, Console(file=stream, width=400, color_system=None))
+    views = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in (reports / "report.md", reports / "report.html", summary)
+    }
+    for name, text in {**views, "terminal": stream.getvalue()}.items():
+        words = {key for key, shown in WORDS.items() if shown in plain(text)}
+        assert words == {word}, name
+        for reason in (*said, *(one.rpartition(": ")[2] for one in outcome(run).reasons)):
+            assert reason in plain(text), (name, reason)
     told = load_verdict(reports)
-    assert (told.outcome, told.partial) == (word, run.partial)
-    assert told.exit_code == {"pass": 0, "fail": 1, "inconclusive": 3}[word]
-    assert (told.exit_code == 0) == (told.reasons == ())
-    assert all(reason in "\n".join((*told.reasons, outcome(run).headline)) for reason in said)
+    assert (told.outcome, told.exit_code, told.partial) == (word, CODES[word], run.partial)
+    assert told.reasons == outcome(run).reasons
+    assert bool(told.reasons) == (word != "pass")
     keep(reports, tmp_path / "history")
     (kept,) = listed(tmp_path / "history", run.lane)
     assert kept.summary is not None
     assert (kept.summary.outcome, kept.summary.exit_code) == (word, told.exit_code)
-    stream = io.StringIO()
-    options = {"action": "list", "build": tmp_path, "history": tmp_path, "accepted": False, "lane": None, "last": None}
-    history_command(argparse.Namespace(**options), Console(file=stream, width=200))
-    assert word in stream.getvalue().splitlines()[-1].split("  ", 1)[1]
 
 
 def test_the_merge_gate_reads_every_reason_of_a_run(subtests: pytest.Subtests) -> None:
@@ -271,15 +256,3 @@ def test_a_pytest_that_ends_otherwise_than_it_wrote_is_in_every_file(
     (kept,) = listed(tmp_path / "build" / "history", LANE)
     assert kept.summary is not None
     assert kept.summary.exit_code == code
-
-
-def test_the_command_adds_the_report_that_says_it_to_the_page_of_a_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a run that failed by a test alone."""
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    monkeypatch.setattr(commands, "run_phase8", lambda options: 1)
-    (tmp_path / "r").mkdir()
-    publish(record(failures=(TEST,)), tmp_path / "r", ())
-    assert commands.run(argparse.Namespace(plan=False, reports=tmp_path / "r")) == 1
-    assert f"FAIL: 1 test failed: {TEST}" in plain((tmp_path / "summary.md").read_text(encoding="utf-8"))
