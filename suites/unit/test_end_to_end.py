@@ -23,6 +23,7 @@ from harness.audit_record import WAYS
 from harness.cli import main
 from harness.flow import Flow
 from harness.fusing import target
+from harness.outcome import outcome
 from harness.profile import PROFILES, ROOT, load
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
@@ -224,7 +225,8 @@ def test_shards_are_joined_to_what_one_run_finds(
     accepted = history.accept(
         str(tmp_path / "r"), "joined", tmp_path / "build", tmp_path / "history", ["dirty", "failed", "inconclusive"]
     )
-    assert main(["gate", "--merge", str(shards), *given]) == (0 if joined.environment.dirty is False else 2)
+    judged = 1 if outcome(joined).exit_code == 1 else 0  # a run that failed its own gates is no better for being joined
+    assert main(["gate", "--merge", str(shards), *given]) == (judged if joined.environment.dirty is False else 2)
     assert len(history_file.read(accepted).benchmarks["benchmarks"]) == len(timed)
     assert len(list((tmp_path / "build" / "history").glob("*/*.json"))) == 1
 
