@@ -23,15 +23,10 @@ Fields = dict[str, Any]
 
 
 class By(NamedTuple):
-    """The arithmetic that a folder is judged by.
-
-    ``here`` is that of this process, but for the order of sums. ``leans`` says that it may be at the delta's expense
-    a little everywhere, by cutting digits off: then no sign test is asked of it.
-    """
+    """The arithmetic that a folder is judged by; ``here`` is that of this process, but for the order of sums."""
 
     arithmetic: str
     here: bool = True
-    leans: bool = False
 
 
 class Worst(NamedTuple):
@@ -105,7 +100,7 @@ def outcome_of(entry: Unlike, changed: Effect, by: By, *, kept: bool) -> Outcome
         return "equal"
     if changed.delta and _is_missing(entry, changed):
         return "adapter missing"
-    return "rounding" if same or _is_rounding(entry, changed, by, kept=kept) else "differs"
+    return "rounding" if same or _is_rounding(entry, changed, kept=kept) else "differs"
 
 
 def _is_missing(entry: Unlike, changed: Effect) -> bool:
@@ -116,7 +111,7 @@ def _is_missing(entry: Unlike, changed: Effect) -> bool:
     return changed.changed <= MOST_LEFT * entry.lost and abs(share) <= MOST_LEFT
 
 
-def _is_rounding(entry: Unlike, changed: Effect, by: By, *, kept: bool) -> bool:
+def _is_rounding(entry: Unlike, changed: Effect, *, kept: bool) -> bool:
     """See the module's docstring."""
     if kept or entry.far or entry.far_scales:
         return False
@@ -127,7 +122,7 @@ def _is_rounding(entry: Unlike, changed: Effect, by: By, *, kept: bool) -> bool:
     sided = int(entry.against + entry.along)
     from scipy.stats import binomtest  # 0.5 s to import, not needed to collect tests
 
-    return by.leans or sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
+    return sided == 0 or binomtest(int(entry.against), sided).pvalue >= UNLIKELY
 
 
 def describe(

@@ -4,17 +4,22 @@ W + delta depends on who computes it in four ways, each bounded by what it is:
 
 - a product of inner length r is a sum in some order: |fl(a.b) - a.b| <= gamma_r |a|.|b| with gamma_n = nu / (1 - nu),
   u the unit roundoff of the accumulator (Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section
-  3.1). Every BLAS and every GPU that MLX runs on accumulates in float32, halves too. Two such sums are 2 gamma_r apart;
-- tensor cores round float32 factors to 10 bits behind the point first (TensorFloat-32), by nearest or by cutting;
+  3.1). Every BLAS and every GPU that MLX runs on accumulates in float32, halves too; tensor cores cut digits off
+  where others round, up to two of them at each sum (Fasi, Higham, Mikaitis and Pranesh, Numerical behavior of NVIDIA
+  tensor cores, 2021), so that u is four times as large there. Two such sums are 2 gamma_r apart;
+- tensor cores round float32 factors to 10 bits behind the point first (TensorFloat-32), to the nearest or by cutting;
 - scale * code + bias is rounded twice, or once where the device fuses multiplication and addition;
 - the dtype that weights and product are computed in.
 
-Casts and sums round to nearest, and rounding to nearest is monotone: so a bound goes through them as its two ends,
-and where no tie lies between the ends nothing is left of it. That is much narrower than half a unit for each step.
+Casts, sums, squares and roots round to nearest, and rounding to nearest is monotone: so a bound goes through them as
+its two ends, and where no tie lies between the ends nothing is left of it. That is much narrower than half a unit for
+each step: what one arithmetic gives is hardly ever what another one gives in a whole module.
+
+DoRA's norm in half precision is a sum in float32 here; Metal sums halves in halves, for which no bound of use holds.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import mlx.core as mx
 
@@ -24,7 +29,7 @@ from harness.engine.kernels import dequantise
 from harness.engine.weights import Codes, Source
 from harness.machine import has_fast_quantised_kernels
 
-_TF32 = 2.0**-10  # what cutting a factor to TensorFloat-32 takes of it at most; rounding takes half
+_CUT = 4  # times the unit roundoff: what a tensor core may lose at each sum
 _TINY = 2.0**-120  # devices that flush the smallest float32 to zero
 
 
@@ -33,8 +38,8 @@ class Arithmetic:
     """How somebody may have computed a fused weight.
 
     ``here`` is this process, but for the order of sums. Otherwise ``dtype`` is that of weights and delta, ``product``
-    that of the factors; ``once`` says that codes were dequantised with one rounding, ``tf32`` that
-    factors were rounded to TensorFloat-32, ``gpu`` that ties were quantised as Metal and CUDA do.
+    that of the factors; ``once`` says that codes were dequantised with one rounding, ``tf32`` how factors were rounded
+    to TensorFloat-32 (ties to even, ties away from zero, cut), if at all, ``gpu`` that a GPU did it.
     """
 
     name: str
@@ -42,7 +47,7 @@ class Arithmetic:
     product: mx.Dtype
     here: bool = False
     once: bool = False
-    tf32: bool = False
+    tf32: Literal["", "even", "away", "cut"] = ""
     gpu: bool = False
 
 
@@ -84,7 +89,10 @@ def arithmetics(own: Source, touched: Touched | None, stored: mx.Dtype) -> list[
         ]
         if factors and product == wide:
             name = f"{_name(dtype)} weights, TensorFloat-32 products, as on a GPU"
-            found += [Arithmetic(name, dtype, product, once=once, tf32=True, gpu=True) for once in (False, True)]
+            ways: tuple[Literal["even", "away", "cut"], ...] = ("even", "away", "cut")
+            found += [
+                Arithmetic(name, dtype, product, once=o, tf32=way, gpu=True) for way in ways for o in (False, True)
+            ]
     return found
 
 
@@ -147,31 +155,44 @@ def _product(arithmetic: Arithmetic, factors: Factors, start: int, stop: int) ->
     """The delta in float32, and how far from it another sum of the same products may be."""
     tall, wide = (factor.astype(arithmetic.product) for factor in factors.block(start, stop))
     left, right = (factors.scale * tall).astype(mx.float32), wide.astype(mx.float32)
-    unit = UNIT[mx.float32]
-    apart = 2 * gamma(left.shape[-1] + 2, unit)  # two terms more for what computing the bound itself rounds
     if arithmetic.tf32:
-        apart += 2 * _TF32 + _TF32**2
+        left, right = _tf32(left, arithmetic.tf32), _tf32(right, arithmetic.tf32)
+    unit = UNIT[mx.float32] * (_CUT if arithmetic.gpu else 1)
+    terms = left.shape[-1] + 2  # two more for what computing the bound itself rounds
+    apart = gamma(terms, unit) + gamma(terms, UNIT[mx.float32])
     return left @ right, apart * (mx.abs(left) @ mx.abs(right)) + _TINY
+
+
+def _tf32(array: mx.array, way: Literal["even", "away", "cut"]) -> mx.array:
+    """Float32 numbers with 10 of their 23 bits behind the point."""
+    bits = array.view(mx.uint32)
+    if way == "even":
+        bits = bits + 0xFFF + ((bits >> 13) & 1)
+    elif way == "away":
+        bits = bits + 0x1000
+    return (bits & 0xFFFFE000).view(mx.float32)
 
 
 def _turned(
     low: mx.array, middle: mx.array, high: mx.array, magnitude: mx.array
 ) -> tuple[mx.array, mx.array, mx.array]:
-    """DoRA's magnitude / norm * row. The norm rounds squares, their sum and its root, each to the dtype of the row."""
-    dtype = middle.dtype
-    sizes = [mx.abs(end.astype(mx.float32)) for end in (low, high)]
-    least = mx.where((low < 0) & (high > 0), 0.0, mx.minimum(*sizes))
-    off = 2 * UNIT[dtype] + gamma(low.shape[-1] + 4, UNIT[mx.float32])
-    norms = [mx.linalg.norm(size, axis=-1, keepdims=True) for size in (mx.maximum(*sizes), least)]
-    result = mx.result_type(magnitude, middle)
-    whole = magnitude[:, None].astype(mx.float32)
-    factors = [(whole / (norm * part)).astype(result) for norm, part in zip(norms, (1 + off, 1 - off), strict=True)]
+    """DoRA's magnitude / norm * row, squares, their sum and its root each in the dtype of the row."""
+    sizes = [mx.abs(end) for end in (low, high)]
+    least = mx.where((low < 0) & (high > 0), mx.zeros_like(low), mx.minimum(*sizes))
+    off = gamma(low.shape[-1] + 2, UNIT[mx.float32])
+    norms = [_norm(size, part) for size, part in ((mx.maximum(*sizes), 1 + off), (least, 1 - off))]
+    factors = [magnitude[:, None] / norm for norm in norms]
     corners = [factor * end for factor in factors for end in (low, high)]
     lowest, highest = corners[0], corners[0]
     for corner in corners[1:]:
         lowest, highest = mx.minimum(lowest, corner), mx.maximum(highest, corner)
-    norm = mx.linalg.norm(middle, axis=-1, keepdims=True)
-    return lowest, (magnitude[:, None] / norm) * middle, highest
+    return lowest, (magnitude[:, None] / _norm(middle, 1.0)) * middle, highest
+
+
+def _norm(rows: mx.array, off: float) -> mx.array:
+    """The norm of each row, in its dtype, the sum of squares in float32 and off by a factor."""
+    squares = mx.square(rows).astype(mx.float32)
+    return mx.sqrt((mx.sum(squares, -1, keepdims=True) * off).astype(rows.dtype))
 
 
 def _dtype_of(source: Source) -> mx.Dtype:

@@ -3,6 +3,8 @@
 Every layer is adapted, and a delta is about as large as a quantisation step, as the deltas of real adapters are.
 """
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +78,8 @@ def make_family(family: Family, out: Path) -> tuple[Path, Path]:
     model = kind.Model(kind.ModelArgs.from_dict(config))
     model.set_dtype(getattr(mx, family.dtype))
     if family.quantisation:
-        model, config = quantize_model(model, config, **family.quantisation)
+        with contextlib.redirect_stdout(io.StringIO()):  # mlx-lm prints the bits per weight
+            model, config = quantize_model(model, config, **family.quantisation)
     save(base, str(tokenizer), model, read_tokenizer(tokenizer), dict(config), donate_model=False)
     _write_adapter(base, family.kind, adapter)
     return base, adapter

@@ -70,16 +70,19 @@ def _alike(tensors: Tensors, paths: list[str]) -> tuple[str, str] | None:
 def damage(folder: Path, losses: list[Loss]) -> None:
     """One code of a folder becomes its neighbour, one scale is off by eight units in its last place, in their modules.
 
-    A float takes the place of a code or a scale in a folder that has none.
+    In a folder of floats one float is off by a sixteenth of the largest of its row.
     """
     code, scale = (next(one.module for one in losses if one.what == what) for what in ("a code flipped", "a scale off"))
 
     def change(tensors: Tensors) -> None:
-        packed = tensors[f"{code}.weight"]
-        floats = mx.issubdtype(packed.dtype, mx.floating)
-        tensors[f"{code}.weight"] = _off(packed) if floats else packed ^ _first(packed).astype(packed.dtype)
-        name = f"{scale}.scales" if f"{scale}.scales" in tensors else f"{scale}.weight"
-        tensors[name] = _off(tensors[name])
+        for path, leaf in ((code, "weight"), (scale, "scales")):
+            if mx.issubdtype(tensors[f"{path}.weight"].dtype, mx.floating):
+                tensors[f"{path}.weight"] = _float_off(tensors[f"{path}.weight"])
+            elif leaf == "weight":
+                codes = tensors[f"{path}.weight"]
+                tensors[f"{path}.weight"] = codes ^ _first(codes).astype(codes.dtype)
+            else:
+                tensors[f"{path}.scales"] = _scale_off(tensors[f"{path}.scales"])
 
     _rewrite(folder, folder, change)
 
@@ -89,8 +92,14 @@ def _first(array: mx.array) -> mx.array:
     return (mx.arange(array.size) == 0).reshape(array.shape)
 
 
-def _off(array: mx.array) -> mx.array:
-    """The first number of an array eight of its dtype further; of scales that are exponents one."""
+def _float_off(array: mx.array) -> mx.array:
+    """The first float of an array by a sixteenth of the largest of its row."""
+    largest = mx.max(mx.abs(array), -1, keepdims=True)
+    return array + (_first(array) * largest / 16).astype(array.dtype)
+
+
+def _scale_off(array: mx.array) -> mx.array:
+    """The first scale of an array eight numbers of its dtype further; of scales that are exponents one."""
     kind = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32}[array.itemsize]
     step = 1 if array.itemsize == 1 else 8
     return (array.view(kind) + (step * _first(array)).astype(kind)).view(array.dtype)

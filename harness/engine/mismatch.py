@@ -147,7 +147,7 @@ def _judge_by(arithmetic: Arithmetic, case: _Case, name: str) -> Fields | None:
         table, effect_table = table.sum(1, keepdims=True), effect_table.sum(1, keepdims=True)
     columns = zip(table.T.tolist(), effect_table.T.tolist(), strict=True)
     found = [(Unlike(*unlike), Effect(*changed)) for unlike, changed in columns]
-    by = By(arithmetic.name, arithmetic.here, arithmetic.tf32)
+    by = By(arithmetic.name, arithmetic.here)
     return describe(name, found, Worst(*worst.tolist()), by, stack=stack, kept=case.kept)
 
 

@@ -121,6 +121,7 @@ TABLE = [
     long("nox -s phase8 -- --variant fused-5bit", TRAINS, says="PARTIAL", leaves="reports/latest/report.html"),
     long("nox -s gate", TRAINS, exits=(0, 1), leaves=GATE),
     long("nox -s prove -- fuse", "fuses with stock mlx-lm too"),
+    long("nox -s prove -- rounding", "fuses with stock mlx-lm in every arithmetic"),
     long("nox -s prove -- recovery", "scores adapters of known strength"),
     long("nox -s prove -- interval", "simulates thousands of intervals"),
     long("nox -s prove -- recipe", "trains again and again: an hour"),

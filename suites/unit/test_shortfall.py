@@ -65,14 +65,6 @@ def test_a_delta_that_another_arithmetic_cannot_hold_is_missing() -> None:
     assert outcome_of(same, WHOLE._replace(changed=0), OTHER, kept=False) == "adapter missing"
 
 
-def test_an_arithmetic_that_cuts_digits_off_may_lean_against_the_delta() -> None:
-    """By less than a hundredth of it."""
-    cut = By("TensorFloat-32 products", here=False, leans=True)
-    leaning = FEW._replace(against=100, along=0)
-    assert outcome_of(leaning, WHOLE, cut, kept=False) == "rounding"
-    assert outcome_of(leaning._replace(short=-0.02), WHOLE, cut, kept=False) == "differs"
-
-
 def test_codes_of_the_base_are_no_rounding_of_its_own() -> None:
     """Kept codes are copied."""
     assert outcome_of(FEW, WHOLE, HERE, kept=True) == "differs"

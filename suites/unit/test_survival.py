@@ -233,6 +233,26 @@ def test_integrity_names_the_module_that_lost_its_delta() -> None:
     assert "model.layers.3.mlp.up_proj: adapter missing" in found.detail
 
 
+def test_integrity_up_to_rounding_passes_and_says_so() -> None:
+    """A folder fused on another machine is not red; only what is wrong besides is a failure."""
+    one = ModuleIntegrity(
+        path="model.layers.3.mlp.up_proj", layer=3, name="mlp.up_proj", experts=None, touched=True,
+        outcome="rounding", arithmetic="bfloat16 weights", reason="rounding: all within the bounds",
+    )  # fmt: skip
+    found = judge_survival.integrity(
+        "fused-5bit", "production", check(outcome="rounding", equal=111, rounding=1, faults=(one,))
+    )
+    assert (found.status, found.measured, found.failures) == ("pass", 1.0, ())
+    assert found.detail.startswith(
+        "111 of 112 modules are bit for bit what base and adapter give, 1 but for rounding; model.layers.3.mlp.up_proj"
+    )
+    lost = one.model_copy(update={"path": "lost", "outcome": "differs"})
+    found = judge_survival.integrity(
+        "fused-5bit", "production", check(outcome="differs", equal=110, rounding=1, faults=(lost, one))
+    )
+    assert (found.status, found.failures) == ("fail", ("lost",))
+
+
 @pytest.mark.parametrize("found", [None, check(unchanged=False)])
 def test_a_folder_that_was_not_compared_as_it_is_now_is_missing(found: FolderCheck | None) -> None:
     """Never a pass."""
