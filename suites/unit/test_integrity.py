@@ -319,7 +319,7 @@ def test_a_weak_delta_is_not_called_rounding_where_each_of_its_codes_could_be(to
 def test_codes_next_to_a_tie_are_no_rounding_where_the_floats_are_known(
     bits: int, moe: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """A bfloat16 weight a hundredth of a step from a tie is that far from it in every arithmetic: its code is flipped."""
+    """A bfloat16 weight a hundredth of a step from a tie is as far from it everywhere: its code is flipped."""
     import mlx.core as mx
     import numpy as np
 

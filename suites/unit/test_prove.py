@@ -82,8 +82,8 @@ def test_rounding_that_is_told_from_loss_is_proved(monkeypatch: pytest.MonkeyPat
     assert lines == [
         "OpenBLAS: not here",
         "small | MLX's own BLAS | 4 bits | 0 codes, 0 steps | 0 scales, 0 ulps | rounding | 1 losses named",
-        "rounding: 1 sound folders, 1 of them not bit for bit, 1 planted losses: every sound folder is right, every loss "
-        "is named",
+        "rounding: 1 sound folders, 1 of them not bit for bit, 1 planted losses: every sound folder is right, "
+        "every loss is named",
     ]
 
 

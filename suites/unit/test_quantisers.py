@@ -22,6 +22,11 @@ def weights(dtype: str, size: int) -> Any:
     return mx.array(rows.astype(np.float32)).astype(getattr(mx, dtype))
 
 
+def number(count: Any) -> int:
+    """A count that MLX holds."""
+    return int(np.array(count))
+
+
 def judged(low: Any, high: Any, found: Any, way: Any) -> tuple[int, int]:
     """How many codes and scales are outside."""
     import mlx.core as mx
@@ -29,7 +34,7 @@ def judged(low: Any, high: Any, found: Any, way: Any) -> tuple[int, int]:
     from harness.engine.quantisers import outside
 
     off = outside(low, high, found, way)
-    return int(mx.sum(off.codes).item()), int(mx.sum(off.scales).item())
+    return number(mx.sum(off.codes)), number(mx.sum(off.scales))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -69,13 +74,13 @@ def test_a_neighbouring_code_and_a_scale_that_is_off_are_outside(dtype: str, way
     flipped = mx.random.uniform(shape=other.shape, key=mx.random.key(1)) < 0.05
     one = Encoded(found.tensors, mx.where(flipped, other, found.ordinals), found.values, found.step)
     off = outside(middle, middle, one, way).codes
-    assert mx.sum(off & flipped).item() > 0.95 * mx.sum(flipped).item()
+    assert number(mx.sum(off & flipped)) > 0.95 * number(mx.sum(flipped))
     assert not mx.any(off & ~flipped).item()
     scales = found.tensors[1]
     kind = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32}[scales.itemsize]
     moved = (scales.view(kind) + mx.array(2 if scales.itemsize == 1 else 16, kind)).view(scales.dtype)
     one = Encoded((found.tensors[0], moved, *found.tensors[2:]), found.ordinals, found.values, found.step)
-    assert mx.mean(outside(middle, middle, one, way).scales).item() > 0.95
+    assert float(np.array(mx.mean(outside(middle, middle, one, way).scales))) > 0.95
 
 
 @pytest.mark.parametrize(
