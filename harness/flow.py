@@ -96,19 +96,12 @@ class Flow:
             return self.base
 
         def make(out: Path) -> None:
-            from harness.corpus_stage import call_marks, pool_texts
+            from harness.corpus_stage import pool_texts
             from harness.engine.pocket import train_tokenizer
 
-            pool = self.path(self.pool)
-            marks = call_marks(pool, self.profile.prompting.format)
-            train_tokenizer(pool_texts(self.located, pool), base.vocabulary, out, marks)
+            train_tokenizer(pool_texts(self.located, self.path(self.pool)), base.vocabulary, out)
 
-        inputs = {
-            "vocabulary": base.vocabulary,
-            "pool": self.pool.key,
-            "format": self.profile.prompting.format,
-            "tokenizers": metadata.version("tokenizers"),
-        }
+        inputs = {"vocabulary": base.vocabulary, "pool": self.pool.key, "tokenizers": metadata.version("tokenizers")}
         return Step("tokenizer", 2, inputs, make)
 
     @cached_property

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from harness import prove_recovery, prove_rounding
 from harness.cli import main
-from harness.engine.losses import Loss
 from harness.prove_recovery import Known
 from harness.prove_rounding import Judged, Model, Setting
 from harness.survival_record import FolderIntegrity, ModuleIntegrity
@@ -61,6 +60,8 @@ def folder(*modules: tuple[str, str]) -> FolderIntegrity:
 
 def rounded(monkeypatch: pytest.MonkeyPatch, sound: FolderIntegrity, lost: FolderIntegrity) -> tuple[int, list[str]]:
     """The exit code and the rows of a proof of rounding that judged these, with one delta halved in module q."""
+    from harness.engine.losses import Loss
+
     model = Model("small", Path(), Path(), Path(), [Loss("delta halved", "q")], "float32")
     setting = Setting("MLX's own BLAS", None)
     monkeypatch.setattr(prove_rounding, "_settings", lambda: ([setting], ["OpenBLAS"]))

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
+
+from harness.lazily import np
 
 WAYS = [(32, 3, "affine"), (64, 4, "affine"), (32, 5, "affine"), (64, 8, "affine")]
 MODES = [(32, 4, "mxfp4"), (32, 8, "mxfp8"), (16, 4, "nvfp4")]
