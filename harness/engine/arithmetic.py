@@ -93,7 +93,7 @@ def arithmetics(own: Source, touched: Touched | None, stored: mx.Dtype) -> list[
             found += [
                 Arithmetic(name, dtype, product, once=o, tf32=way, gpu=True) for way in ways for o in (False, True)
             ]
-    return found
+    return sorted(found, key=lambda one: bool(one.tf32))
 
 
 def floats(arithmetic: Arithmetic, expected: Source, touched: Touched | None, start: int, stop: int) -> Floats:

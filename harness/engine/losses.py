@@ -35,8 +35,9 @@ def plant_losses(adapter: Path, out: Path) -> list[Loss]:
     left = sorted(name.removesuffix(".lora_b") for name in tensors if name.endswith(".lora_b"))
     losses: list[Loss] = []
     alike = _alike(tensors, left)
-    if len(left) < 8 or not alike:
-        raise InvalidInput(f"{adapter}: {len(left)} modules; proving rounding takes 8, two of them of one shape")
+    needed = 7 + any(tensors[f"{path}.lora_b"].ndim == 3 for path in left)  # one a loss, and one for an expert's
+    if len(left) < needed or not alike:
+        raise InvalidInput(f"{adapter}: {len(left)} modules; proving rounding takes {needed}, two of them of one shape")
     for one in alike:
         losses.append(Loss("delta of another module", one))
         left.remove(one)

@@ -335,9 +335,9 @@ def test_codes_next_to_a_tie_are_no_rounding_where_the_floats_are_known(
 
     def change(tensors: dict[str, Any]) -> None:
         packed = np.array(tensors[f"{QUERY}.weight"].view(mx.uint8))
-        codes = packed if bits == 8 else np.stack([packed & 15, packed >> 4], -1).reshape(128, -1)
+        codes = (packed if bits == 8 else np.stack([packed & 15, packed >> 4], -1).reshape(128, -1)).astype(int)
         for at in ties:
-            codes[at] = int(codes[at]) + (1 if exact[at] > codes[at] else -1)
+            codes[at] += 1 if exact[at] > codes[at] else -1
         packed = codes if bits == 8 else codes[:, ::2] | codes[:, 1::2] << 4
         tensors[f"{QUERY}.weight"] = mx.array(packed.astype(np.uint8)).view(mx.uint32)
 

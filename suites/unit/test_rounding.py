@@ -240,7 +240,8 @@ def test_every_planted_loss_is_named_in_every_dtype(
     from harness.prove_rounding import Judged, Model, Setting
 
     base = model_folder(tmp_path / "base", tokenizer, config, dtype=dtype, group_size=32, bits=4)
-    keys = ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj", "mlp.switch_mlp.gate_proj"]
+    keys = ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj"]
+    keys += ["mlp.switch_mlp.gate_proj"]
     adapter = adapter_folder(tmp_path / "adapter", base, *keys)
     losses = plant_losses(adapter, tmp_path / "lost")
     model = Model("small", base, adapter, tmp_path / "lost", losses, dtype)
