@@ -24,7 +24,7 @@ class Divider:
         wanted: dict[str, Quota],
         unseen: frozenset[str],
         seed: int,
-        unseen_share: float = 0.5,
+        unseen_share: float,
     ) -> None:
         self.examples, self.wanted, self.unseen, self.seed = examples, wanted, unseen, seed
         self.unseen_share = unseen_share

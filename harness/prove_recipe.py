@@ -9,6 +9,7 @@ runs share the machine.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from harness.blas import CHOICE, THREADS
 from harness.errors import InvalidInput
 from harness.flow import Flow
 from harness.machine import this_machine
+from harness.outcome import outcome
 from harness.profile import ROOT, PocketBase
 from harness.progress import Count
 from harness.record import RunRecord, Verdict
@@ -44,6 +46,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 SHOWN = ("canonical", "held-out", "over-calls", "under-calls", "second turn", "termination")
 TIMED = ("seconds a query", "decode ratio")
 _AT_MOST = ("over-calls", "under-calls", "accuracy vs adapter")  # their limit is from above
+_SECONDS = 4 * 3600  # no run waits for ever
 SEEDS = 5  # of a base that is trained here; a base that is given has the profile's own seed
 
 
@@ -129,10 +132,16 @@ def _run(flow: Flow, one: Combination, variables: Mapping[str, str], build: Path
     profile = build / "profiles" / slug / flow.located.path.name
     profile.parent.mkdir(parents=True, exist_ok=True)
     profile.write_text(with_seed(flow.located.path.read_text(encoding="utf-8"), one.seed), encoding="utf-8")
+    shutil.rmtree(reports, ignore_errors=True)  # a run that is refused leaves the files of the one before
     environment = os.environ | dict(variables) | dict.fromkeys(THREADS, str(one.threads))
     command = [sys.executable, "-m", "harness", "run", "--profile", str(profile)]
     command += ["--build", str(build), "--reports", str(reports)]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    try:
+        ran = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"has not ended after {_SECONDS} s"
     if not (reports / "run.json").is_file():
         return (ran.stderr or ran.stdout).strip()[-300:] or f"ended with {ran.returncode}"
     return load_run(reports)
@@ -160,10 +169,20 @@ def faults(record: RunRecord) -> list[Verdict]:
     return bad + [v for v in record.verdicts if v.role == "control" and v.status in ("fail", "missing")]
 
 
+def problems(record: RunRecord) -> list[str]:
+    """Why a run proves nothing, or the contrary: what failed, and that nothing was judged; a line each."""
+    nothing = [] if judged(record) else ["no production gate was judged"]
+    return [
+        *nothing,
+        *outcome(record).events,
+        *(f"{v.variant}: {v.gate}: {v.detail or v.status}" for v in faults(record)),
+    ]
+
+
 def least_room(record: RunRecord) -> Room:
     """The gate with the least left of what it allows; gates that allow nothing have no room to measure."""
     rooms = [room for verdict in judged(record) if (room := _room(verdict)) is not None]
-    return min(rooms, default=Room(float("nan"), "nothing was judged"))
+    return min(rooms, default=Room(0.0, "no gate with an allowance"))
 
 
 def _room(verdict: Verdict) -> Room | None:
@@ -180,9 +199,8 @@ def _room(verdict: Verdict) -> Room | None:
 
 
 def _told(record: RunRecord) -> str:
-    wrong = faults(record)
-    if wrong:
-        return "; ".join(f"{v.variant}: {v.gate}: {v.status}" for v in wrong)
+    if wrong := problems(record):
+        return "; ".join(wrong)
     room = least_room(record)
     return f"every production gate passes; {room.where} has {room.left:.0%} of its allowance left"
 
@@ -201,7 +219,7 @@ def _table(flow: Flow, runs: Mapping[Combination, RunRecord | str]) -> Table:
         if isinstance(found, str):
             table.add_row(str(one), *[""] * (len(SHOWN) + 1), "no run")
             continue
-        room, wrong = least_room(found), faults(found)
+        room, wrong = least_room(found), problems(found)
         gates = f"{len(wrong)} NOT PASSED" if wrong else "pass"
         table.add_row(str(one), *_cells(found, names), f"{room.left:.0%}", gates)
     return table
@@ -220,7 +238,7 @@ def _close(runs: Mapping[Combination, RunRecord | str], console: Console) -> int
     """What is wrong, then one closing line."""
     wrong = 0
     for one, found in runs.items():
-        lines = [found] if isinstance(found, str) else [f"{v.variant}: {v.gate}: {v.detail}" for v in faults(found)]
+        lines = [found] if isinstance(found, str) else problems(found)
         wrong += bool(lines)
         for line in lines:
             console.print(f"{one}: {line}", highlight=False, markup=False)

@@ -25,10 +25,13 @@ def pool() -> list[Example]:
 
 
 def divided(
-    examples: list[Example], unseen: frozenset[str] = frozenset(), wanted: dict[str, Quota] = WANTED
+    examples: list[Example],
+    unseen: frozenset[str] = frozenset(),
+    wanted: dict[str, Quota] = WANTED,
+    unseen_share: float = 0.5,
 ) -> Divider:
     """Filled splits."""
-    divider = Divider(examples, wanted, unseen, seed=8)
+    divider = Divider(examples, wanted, unseen, 8, unseen_share)
     divider.fill()
     return divider
 
@@ -50,6 +53,13 @@ def test_half_of_the_test_split_is_unseen_and_no_other_split_is() -> None:
     splits = divided(pool(), frozenset({"way-1"})).splits
     assert sum(e.provenance.phrasing == "way-1" for e in splits["test"]) == 2
     assert not [e for e in (*splits["train"], *splits["valid"]) if e.provenance.phrasing == "way-1"]
+
+
+@pytest.mark.parametrize(("unseen_share", "count"), [(0.0, 0), (0.25, 1), (1.0, 4)])
+def test_the_profile_says_how_much_of_the_test_split_is_unseen(unseen_share: float, count: int) -> None:
+    """Of its four tool queries."""
+    splits = divided(pool(), frozenset({"way-1"}), unseen_share=unseen_share).splits
+    assert sum(e.provenance.phrasing == "way-1" for e in splits["test"]) == count
 
 
 def test_training_takes_every_phrasing_in_turn() -> None:

@@ -132,3 +132,33 @@ def test_one_gate_that_fails_or_one_run_that_cannot_be_made_fails_the_proof(
     assert code == 1
     assert "MKL, 1 thread, seed 9: " in text
     assert "DO NOT PASS" in text or "no combination could be run" in text
+
+
+def test_a_run_that_judged_no_production_variant_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No gate failed, since none was asked."""
+    code, text = proved(monkeypatch, tmp_path, judged(verdict(role="candidate", status="xpass")))
+    assert code == 1
+    assert "no production gate was judged" in text
+
+
+def test_a_test_that_failed_without_a_verdict_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its name."""
+    found = record(verdicts=(share("held-out", 0.98, 0.9),), failures=("suites/mine.py::test_mine",))
+    code, text = proved(monkeypatch, tmp_path, found)
+    assert code == 1
+    assert "suites/mine.py::test_mine failed" in text
+
+
+def test_the_reports_of_an_earlier_run_do_not_stand_for_one_that_was_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A command that stops before it starts leaves files; here they would be taken for its own."""
+    one = Combination("MKL", 1, 9)
+    earlier = tmp_path / "reports" / "pocket-mkl-1-thread-seed-9"
+    earlier.mkdir(parents=True)
+    (earlier / "run.json").write_text(record().model_dump_json(), encoding="utf-8")
+    refused = SimpleNamespace(returncode=2, stderr="error: no disk", stdout="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: refused)
+    assert prove_recipe._run(flow("pocket", tmp_path), one, {}, tmp_path) == "error: no disk"
