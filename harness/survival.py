@@ -100,7 +100,8 @@ def _faults(against: Sequence[str], states: Mapping[str, Safety], given: Given) 
     unjudged = [gate for gate in against if gate not in given]
     judged = sorted((g for g in against if g in given), key=lambda gate: SAFETY_WORST_FIRST.index(states[gate]))
     told = [f"{gate} {_SAID[states[gate]]} ({_figure(gate, given[gate])})" for gate in judged]
-    return "; ".join(told + ([f"not judged in this run: {', '.join(unjudged)}"] if unjudged else []))
+    told += [f"not judged in this run: {', '.join(unjudged)}"] if unjudged else []
+    return "; ".join(told) or "no gate is asked of it"
 
 
 def _shippable(widths: Sequence[WidthSafety]) -> list[WidthSafety]:
