@@ -1,5 +1,6 @@
 """Variants measured in processes of their own, in step; their rounds played to pytest-benchmark."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from harness.cases import Case
 from harness.errors import InvalidInput
 from harness.measure import Measurement, measure
-from harness.profile import LatencyWork, Prompting
+from harness.profile import ROOT, LatencyWork, Prompting
 from harness.record import Reply, Samples
 from harness.replay import Replay, recorded
 from harness.work import Work
@@ -115,6 +116,32 @@ def test_benchmarks_of_a_variant_are_its_measured_rounds():
     assert (replay.measured_s["load"], replay.measured_s["canonical_queries"]) == ([0.5, 2.0], [2.5])
     with pytest.raises(LookupError, match="fixed_work_s"):
         replay.fixed_work()
+
+
+LOST = """
+import pytest
+from harness.record import Samples
+from harness.replay import Replay, recorded, rounds_s
+
+NAMES = ("load_s", "ttft_cold_s", "query_s", "fixed_work_s")
+
+@pytest.mark.benchmark(timer=recorded)
+@pytest.mark.parametrize("rounds", [2, 1])
+def test_fixed_work(benchmark, rounds):
+    replay = Replay({name: Samples(unit="s", values=(0.5, 2.0), what="") for name in NAMES})
+    benchmark.pedantic(replay.fixed_work, rounds=rounds)
+    assert rounds_s(benchmark) == pytest.approx(replay.measured_s["fixed_work"])
+"""
+
+
+def test_a_benchmark_that_lost_a_round_fails(tmp_path):
+    """As the suites ask it of pytest-benchmark itself; where that takes nothing down, nothing is taken for measured."""
+    (tmp_path / "test_lost.py").write_text(LOST, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), str(tmp_path)]
+    for more, said in (([], "1 failed, 1 passed"), (["--benchmark-disable"], "2 failed")):
+        ran = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert said in ran.stdout, ran.stdout + ran.stderr
+    assert "took down no round" in ran.stdout
 
 
 def _reply(case: str, tokens: tuple[int, ...]) -> Reply:
