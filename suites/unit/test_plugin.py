@@ -66,8 +66,9 @@ def test_how_pytest_ended_is_in_the_record_the_verdict_and_the_last_line(name: s
     command += ["--profile", "pocket", "--variant", "adapter", "--build", str(tmp_path / "build")]
     command += ["--reports", str(tmp_path / "reports"), str(tmp_path / "suite")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (tmp_path / "reports" / "verdict.json").is_file(), (ran.returncode, ran.stdout, ran.stderr)
     record, verdict = load_run(tmp_path / "reports"), load_verdict(tmp_path / "reports")
-    assert record.pytest_status == status, ran.stdout + ran.stderr
+    assert record.pytest_status == status
     assert (verdict.exit_code, ran.returncode != 0) == ((1, True) if said else (0, False))
     last = ran.stdout.strip().splitlines()[-1]
     assert last.startswith("FAIL: " if said else "PASS: ")
