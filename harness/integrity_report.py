@@ -52,7 +52,7 @@ def _largest(found: FolderIntegrity) -> str:
     codes, scales = (sum(one) for one in zip(*((m.differing, m.scales_differing) for m in faults), strict=True))
     steps, ulps = (max(one) for one in zip(*((m.worst_steps or 0.0, m.worst_ulps or 0.0) for m in faults), strict=True))
     by = "; ".join(dict.fromkeys(module.arithmetic for module in faults))
-    return f"{codes:,} codes, at most {steps:.3g} steps; {scales:,} scales, at most {ulps:.3g} ulps; {by}"
+    return f"{codes:,} codes or floats, at most {steps:.3g} steps; {scales:,} scales, at most {ulps:.3g} ulps; {by}"
 
 
 def _row(module: ModuleIntegrity) -> tuple[str, ...]:

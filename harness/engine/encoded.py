@@ -83,7 +83,10 @@ def scales_differ(one: Encoded, other: Encoded) -> mx.array:
 
 
 def furthest(one: Encoded, other: Encoded) -> mx.array:
-    """The largest distance of a scale or bias, counted in numbers of its own dtype; nothing for floats."""
+    """The largest distance of a scale's or bias's size, counted in numbers of its own dtype; nothing for floats.
+
+    Of its size, since both change their sign where a group's edge is its other end.
+    """
     pairs = zip(one.tensors[1:], other.tensors[1:], strict=True)
     return mx.max(mx.stack([mx.array(0.0), *(mx.max(_apart(a, b)) for a, b in pairs)]))
 
@@ -95,11 +98,10 @@ def _apart(one: mx.array, other: mx.array) -> mx.array:
 
 
 def _place(array: mx.array) -> mx.array:
-    """The place of each number among all of its dtype."""
+    """The place of each number's size among all of its dtype."""
     if not mx.issubdtype(array.dtype, mx.floating):
         return array.astype(mx.int64)
-    bits = array.view({2: mx.int16, 4: mx.int32}[array.itemsize]).astype(mx.int64)
-    return mx.where(bits < 0, -(1 << 8 * array.itemsize - 1) - bits, bits)
+    return mx.abs(array).view({2: mx.int16, 4: mx.int32}[array.itemsize]).astype(mx.int64)
 
 
 def effect(found: Encoded, control: Encoded, delta: mx.array) -> list[mx.array]:
