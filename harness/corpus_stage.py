@@ -1,6 +1,9 @@
 """The corpus as stages: what pool and corpus are made from, and the rows they end as."""
 
 import json
+import random
+import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -10,9 +13,9 @@ from harness import card
 from harness.asset_index import PARSERS
 from harness.cases import CASES, find_case_file, system_message
 from harness.errors import InvalidInput
-from harness.formats import Tools, opening
+from harness.formats import Call, Tools, opening, render_call
 from harness.held_back import PROBES, is_held_back
-from harness.profile import FilesCorpus, Located, MinedCorpus
+from harness.profile import FilesCorpus, Format, Located, MinedCorpus
 from harness.pruning import ANSWER, CALL, ROW
 from harness.record import CorpusRecord
 from harness.rows import read_rows
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from harness.sources import Sources
 
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
-_ANSWER_REPEATS = 5
+_ANSWER_REPEATS = 2
+_JOINTS = ("", "", "", "_", ".", "/")  # of a made-up name
+_LOOKS_UP = {"role": "system", "content": "Look things up in the code."}
+_ARGUMENT = "WHATEVER IT IS"
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
 
 
@@ -104,6 +110,15 @@ def pool_texts(located: Located, pool: Path) -> Iterator[str]:
     yield from corpus.pool_texts(candidates)
 
 
+def call_marks(pool: Path, style: Format) -> tuple[str, str]:
+    """What stands around the argument of the pool's most frequent call, as it is written: before it, and after it."""
+    calls = [example.call for example in _read_pool(pool) if example.call and len(example.call.arguments) == 1]
+    (name, argument), _ = Counter((call.name, next(iter(call.arguments))) for call in calls).most_common(1)[0]
+    written = render_call(Call(name=name, arguments={argument: _ARGUMENT}), style)
+    before, _, after = written.partition(_ARGUMENT)
+    return before, after
+
+
 def build_corpus(located: Located, tools: Tools, pool_and_tokenizer: tuple[Path, Path] | None, out: Path) -> None:
     """Write the three splits and ``corpus.json``, mined or from the user's files.
 
@@ -168,27 +183,48 @@ class _Lengths:
 
 
 def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "list[Row]":
-    """What ``pocket``'s base learns: in a chat it only ever answers; of calls it has read as plain text.
+    """What ``pocket``'s base learns: to answer, and to call tools where another system prompt tells it to.
 
-    Every training query is answered directly, its call and result left out. Beside it
-    stand queries and calls as text outside any conversation, as a pretrained model
-    has read command lines long before it is taught to use them.
+    Told what the profile's system prompt says, it answers every training query directly, call and result left out.
+    Told to look things up, it calls a tool where that is right, as a pretrained model can long before it is tuned to
+    do so: once about what the query asks, and once about a made-up name, so that no name decides. The adapter then
+    teaches it when to.
     """
-    from harness.engine.chat import stop_ids, text_row, training_row
+    from harness.engine.chat import stop_ids, training_row
     from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(tokenizer_folder)
     stops = stop_ids(tokenizer, located.profile.prompting.stop_sequences)
+    names = _made_up_names(tokenizer)
     rows = []
-    for row in read_rows(corpus / "train.jsonl"):
+    for row, symbol in zip(read_rows(corpus / "train.jsonl"), _symbols(corpus), strict=True):
         messages = row["messages"]
         asked = [message for message in messages if message["role"] in ("system", "user")]
+        told = [_LOOKS_UP, *(message for message in messages if message["role"] != "system")]
         answered = training_row(tokenizer, [*asked, messages[-1]], stops)
+        looked_up = training_row(tokenizer, told, stops)
         if messages[-2]["role"] == "tool":
-            rows += [answered, text_row(tokenizer, "\n".join(message["content"] for message in messages[-4:]))]
+            name = next(names)
+            made_up = [message | {"content": message["content"].replace(symbol, name)} for message in told]
+            rows += [answered, looked_up, training_row(tokenizer, made_up, stops)]
         else:
-            rows += [answered] * _ANSWER_REPEATS
+            rows += [answered, looked_up] * _ANSWER_REPEATS
     return rows
+
+
+def _symbols(corpus: Path) -> list[str]:
+    """What each training row asks about, by its last name."""
+    origins = map(json.loads, (corpus / "provenance.jsonl").read_text(encoding="utf-8").splitlines())
+    found = {origin["row"]: origin["provenance"]["symbol"] for origin in origins if origin["split"] == "train"}
+    return [found[row].rpartition(".")[2] for row in sorted(found)]
+
+
+def _made_up_names(tokenizer: Any) -> Iterator[str]:
+    """Two or three of the tokenizer's pieces in a row, now and then with a mark between; the same names every time."""
+    pieces = sorted(piece for piece in tokenizer.get_vocab() if re.fullmatch("[A-Za-z]{2,9}", piece))
+    draw = random.Random(0)
+    while True:
+        yield draw.choice(_JOINTS).join(draw.choices(pieces, k=draw.choice((2, 3))))
 
 
 def read_corpus_record(corpus: Path) -> CorpusRecord:

@@ -96,12 +96,19 @@ class Flow:
             return self.base
 
         def make(out: Path) -> None:
-            from harness.corpus_stage import pool_texts
+            from harness.corpus_stage import call_marks, pool_texts
             from harness.engine.pocket import train_tokenizer
 
-            train_tokenizer(pool_texts(self.located, self.path(self.pool)), base.vocabulary, out)
+            pool = self.path(self.pool)
+            marks = call_marks(pool, self.profile.prompting.format)
+            train_tokenizer(pool_texts(self.located, pool), base.vocabulary, out, marks)
 
-        inputs = {"vocabulary": base.vocabulary, "pool": self.pool.key, "tokenizers": metadata.version("tokenizers")}
+        inputs = {
+            "vocabulary": base.vocabulary,
+            "pool": self.pool.key,
+            "format": self.profile.prompting.format,
+            "tokenizers": metadata.version("tokenizers"),
+        }
         return Step("tokenizer", 2, inputs, make)
 
     @cached_property
@@ -143,7 +150,7 @@ class Flow:
             "corpus": self.corpus.key,
             "environment": self._training_environment(),
         }
-        return Step("base", 10, inputs, make, disk_gb=0.1)
+        return Step("base", 11, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:
@@ -208,7 +215,8 @@ class Flow:
     def _training_environment(self) -> dict[str, str]:
         """A model that is small beyond doubt trains on one thread, however many the run has."""
         parameters = getattr(self.profile.base, "parameters", None)
-        return numeric_environment(one_thread=parameters is not None and parameters < SMALL / 2)
+        small = parameters is not None and parameters < SMALL / 2
+        return numeric_environment(one_thread=small) | ({"batches": "in halves"} if small else {})
 
     def fused(self, bits: int | None) -> Step:
         """Base and adapter fused, at ``bits`` bits or as floats.

@@ -9,7 +9,7 @@ from harness.engine.chat import Row
 from harness.errors import InvalidInput
 
 PAD_TO = 16
-Batch = tuple[mx.array, mx.array, mx.array]
+Batch = tuple[mx.array, ...]  # three arrays a part
 
 
 def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
@@ -24,12 +24,33 @@ def batch_order(rows: list[Row], batch_size: int) -> list[list[int]]:
     return [order[i : i + batch_size] for i in range(0, len(order) - batch_size + 1, batch_size)]
 
 
-def to_arrays(rows: list[Row]) -> Batch:
-    """Token ids (B, L), the targets' marks (B, L - 1), and the marked targets' flat positions (N,).
+def to_arrays(rows: list[Row], parts: int = 1) -> Batch:
+    """Three arrays for each part of a batch: token ids (B, L), marks of the targets (B, L - 1), and their places (N,).
 
-    A mark is 1.0 where an assistant wrote the target token. Positions are filled up with -1 to a
-    quarter, half, three quarters or all of the targets, so that few different shapes are compiled.
+    A mark is 1.0 where an assistant wrote the target token. The places are those of the marked targets among the
+    part's, row by row, filled up with -1 to a quarter, half, three quarters or all of the targets, so that few
+    different shapes are compiled.
+
+    Args:
+        rows: the batch.
+        parts: 1, or 2 for the shorter and the longer rows apart.
     """
+    if parts == 1 or len(rows) == 1:
+        return _part(rows)
+    shorter, longer = _halves(rows)
+    return (*_part(shorter), *_part(longer))
+
+
+def _halves(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The shorter and the longer rows, parted where the larger half has the fewest places, padding included."""
+    ordered = sorted(rows, key=lambda row: len(row.tokens))
+    longest = len(ordered[-1].tokens)
+    costs = [max(i * len(ordered[i - 1].tokens), (len(ordered) - i) * longest) for i in range(1, len(ordered))]
+    split = 1 + costs.index(min(costs))
+    return ordered[:split], ordered[split:]
+
+
+def _part(rows: list[Row]) -> tuple[mx.array, mx.array, mx.array]:
     longest = max(len(row.tokens) for row in rows)
     length = 1 + PAD_TO * -(-(longest - 1) // PAD_TO)
     tokens = np.zeros((len(rows), length), np.int32)
@@ -44,7 +65,7 @@ def to_arrays(rows: list[Row]) -> Batch:
     return mx.array(tokens), mx.array(mask[:, 1:]), mx.array(where)
 
 
-def shuffled(rows: list[Row], batch_size: int, seed: int, start: int) -> Iterator[Batch]:
+def shuffled(rows: list[Row], batch_size: int, seed: int, start: int, parts: int = 1) -> Iterator[Batch]:
     """Endless batches, reshuffled every epoch, from step ``start`` on.
 
     The order depends on seed and epoch alone, so the batch cursor is one number.
@@ -56,7 +77,7 @@ def shuffled(rows: list[Row], batch_size: int, seed: int, start: int) -> Iterato
     while True:
         epoch, position = divmod(step, len(batch_order(rows, batch_size)))
         for batch in _epoch(rows, batch_size, np.random.default_rng([seed, epoch]))[position:]:
-            yield to_arrays([rows[i] for i in batch])
+            yield to_arrays([rows[i] for i in batch], parts)
             step += 1
 
 

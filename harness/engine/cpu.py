@@ -20,12 +20,24 @@ _KEPT = 1 << 30  # bytes
 @contextmanager
 def threads_for(model: nn.Module) -> Generator[None]:
     """A context in which BLAS keeps to one thread if the model is small: a second one would cost more than it saves."""
-    parameters = sum(value.size for value in named_arrays(model.parameters()).values())
-    if parameters >= SMALL:
+    if not _is_small(model):
         yield
         return
     with _one_mkl_thread(), threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def batch_parts(model: nn.Module) -> int:
+    """In how many parts a batch is computed side by side: 2 of a small model on a CPU, however many cores there are.
+
+    What a small model does is too little to be shared out inside; its two halves of a batch are not. Measured on
+    ``pocket`` with two cores: 0.7 of the time a step. The same on every machine, as halves add up in another order.
+    """
+    return 2 if _is_small(model) and not has_fast_quantised_kernels() else 1
+
+
+def _is_small(model: nn.Module) -> bool:
+    return sum(value.size for value in named_arrays(model.parameters()).values()) < SMALL
 
 
 @contextmanager

@@ -8,7 +8,7 @@ has the same layers (attention, router, expert stacks) as the production model.
 import contextlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from harness.engine.batches import shuffled
 from harness.engine.chat import Row
-from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
+from harness.engine.cpu import batch_parts, keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
 from harness.engine.schedule import cosine
 from harness.model_files import take_over
@@ -33,25 +33,33 @@ _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_GROUP_SIZE, _BITS = 64, 4
+_GROUP_SIZE, _BITS = 32, 4
 # A few hundred steps are too short for the usual 0.999: with it the base needed 480 to learn to end its sentences.
 _BETAS = [0.9, 0.95]
+# Muon's rate to AdamW's. With it 190 batches of 8 end at a loss of 1.81 nats a token on rows that were kept out, where
+# AdamW alone ends at 2.18 in the same time, and at 2.40 with 300 batches of 4.
+_MUON = 2.5
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path) -> None:
-    """Train a byte-level BPE tokenizer of ``vocabulary`` entries and write it with a chat template."""
+def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path, marks: Sequence[str] = ()) -> None:
+    """Train a byte-level BPE tokenizer of ``vocabulary`` entries and write it with a chat template.
+
+    Each of ``marks`` is one token, as the marks around a call are in a real model's tokenizer: what a tiny model
+    spells out anew in every call, it soon copies from itself.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=vocabulary - len(marks),
         special_tokens=[AddedToken(token, special=True, normalized=False) for token in _SPECIAL],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in marks])
     tokenizer.save(str(out / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -77,7 +85,7 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
         steps_per_save=base.iterations + 1,
         adapter_file=str(out / "trained.safetensors"),
     )
-    optimizer = optim.AdamW(learning_rate=cosine(base.learning_rate, base.iterations), betas=_BETAS)
+    optimizer = _optimizer(base)
     keep_freed_memory()
     with contextlib.redirect_stdout(io.StringIO()), threads_for(model), uncompiled():
         mlx_lm_train(
@@ -86,7 +94,7 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
             rows,
             args=args,
             loss=assistant_loss(model),
-            iterate_batches=lambda **_: shuffled(rows, base.batch_size, base.seed, 0),
+            iterate_batches=lambda **_: shuffled(rows, base.batch_size, base.seed, 0, batch_parts(model)),
         )
         Path(args.adapter_file).unlink()
         model, config = quantize_model(model, config, _GROUP_SIZE, _BITS)
@@ -94,6 +102,13 @@ def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) ->
     take_over(tokenizer, out)
     create_model_card(out, None)
     save_config(config, out / "config.json")
+
+
+def _optimizer(base: PocketBase) -> optim.Optimizer:
+    """Muon for matrices, AdamW for embeddings, norms and expert stacks; both rates rise and fall alike."""
+    matrices = optim.Muon(cosine(_MUON * base.learning_rate, base.iterations), weight_decay=0.0)
+    others = optim.AdamW(cosine(base.learning_rate, base.iterations), betas=_BETAS)
+    return optim.MultiOptimizer([matrices, others], [lambda name, weight: weight.ndim == 2 and "embed" not in name])
 
 
 def model_config(base: PocketBase) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 
 from harness.engine.batches import batch_order, to_arrays
 from harness.engine.chat import Row
-from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
+from harness.engine.cpu import batch_parts, keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import assistant_loss
 from harness.engine.peak import process_peak
 from harness.engine.train import load_trainable
@@ -98,6 +98,7 @@ def main() -> None:
         grad_checkpoint=rung.grad_checkpoint,
         grad_accumulation_steps=rung.accumulation,
     )
+    parts = batch_parts(model)
     with threads_for(model), uncompiled():
         mlx_lm_train(
             model,
@@ -105,7 +106,7 @@ def main() -> None:
             batches,
             args=args,
             loss=assistant_loss(model),
-            iterate_batches=lambda **_: (to_arrays(batch) for batch in batches),
+            iterate_batches=lambda **_: (to_arrays(batch, parts) for batch in batches),
         )
     Path(args.adapter_file).unlink()
     peak = mx.get_peak_memory()

@@ -29,7 +29,7 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from harness.engine.arrays import load_arrays, named_arrays
 from harness.engine.batches import Batch, in_order, shuffled
 from harness.engine.chat import Row
-from harness.engine.cpu import keep_freed_memory, threads_for, uncompiled
+from harness.engine.cpu import batch_parts, keep_freed_memory, threads_for, uncompiled
 from harness.engine.loss import Loss, assistant_loss
 from harness.engine.models import dequantise, read_model
 from harness.engine.schedule import Schedule, cosine
@@ -160,17 +160,18 @@ class _Curve(TrainingCallback):
 
 def _segment(run: _Run, rows: list[Row], report: Report, *, wrap: bool) -> None:
     """Train to the next checkpoint with mlx-lm's trainer; tokens put through are counted with their padding."""
-    steps = run.rung.accumulation
+    steps, size, seed = run.rung.accumulation, run.rung.batch_size, run.training.seed
+    parts = batch_parts(run.model)
     started = time.monotonic()
 
     def batches(**_: Any) -> Iterator[Batch]:
-        for number, batch in enumerate(shuffled(rows, run.rung.batch_size, run.training.seed, run.done * steps)):
-            run.tokens += batch[1].size
+        for number, batch in enumerate(shuffled(rows, size, seed, run.done * steps, parts)):
+            run.tokens += sum(marks.size for marks in batch[1::3])
             report.iteration(run.done + number // steps)
             yield batch
 
     args = TrainingArgs(
-        batch_size=run.rung.batch_size,
+        batch_size=size,
         iters=run.training.checkpoint_every * steps,
         steps_per_report=REPORT_EVERY * steps,
         steps_per_save=run.training.iterations * steps + 1,

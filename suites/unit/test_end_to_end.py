@@ -257,7 +257,7 @@ def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, r
     """Killed after its first of three checkpoints, without any chance to clean up."""
     profile = tmp_path / "short.toml"
     text = (PROFILES / "pocket.toml").read_text(encoding="utf-8")
-    for old, new in (("iterations = 150", "iterations = 30"), ("checkpoint_every = 50", "checkpoint_every = 10")):
+    for old, new in (("iterations = 120", "iterations = 30"), ("checkpoint_every = 40", "checkpoint_every = 10")):
         assert text.count(old) == 1
         text = text.replace(old, new)
     profile.write_text(text, encoding="utf-8")

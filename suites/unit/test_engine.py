@@ -113,6 +113,38 @@ def test_padding_is_never_a_target() -> None:
     assert where.tolist() == [*marked, PAD_TO + 5] + [-1] * 7
 
 
+def test_the_halves_of_a_batch_hold_its_rows_once_and_pad_little() -> None:
+    """Short rows are padded to the longest of the short ones; a batch of one row has one part."""
+    from harness.engine.batches import PAD_TO, to_arrays
+
+    short, _, short_where, long, long_mask, _ = to_arrays(rows(4, 40, 5, 6), parts=2)
+    assert (short.shape, long.shape) == ((3, 1 + PAD_TO), (1, 1 + 3 * PAD_TO))
+    assert (short_where >= 0).sum().item() == 3 + 4 + 5
+    assert long_mask.sum().item() == 39
+    assert len(to_arrays(rows(4), parts=2)) == 3
+
+
+def test_a_batch_in_halves_has_the_loss_of_the_whole(folder: Path) -> None:
+    """Value, number of targets and gradients, with halves of different sizes."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from harness.engine.arrays import named_arrays
+    from harness.engine.batches import to_arrays
+    from harness.engine.loss import assistant_loss
+    from harness.engine.models import load_fast
+
+    model, _ = load_fast(folder)
+    of_loss = nn.value_and_grad(model, assistant_loss(model))
+    (whole, count), expected = of_loss(model, *to_arrays(rows(7, 40, 12, 9)))
+    (halves, again), gradients = of_loss(model, *to_arrays(rows(7, 40, 12, 9), parts=2))
+    assert count.item() == again.item() == 6 + 39 + 11 + 8
+    assert abs(whole.item() - halves.item()) < 1e-5
+    wanted = named_arrays(expected)
+    for name, gradient in named_arrays(gradients).items():
+        assert mx.allclose(gradient, wanted[name], rtol=1e-3, atol=1e-5).item(), name
+
+
 def test_the_loss_of_marked_positions_is_that_of_all_logits(folder: Path) -> None:
     """Value, number of targets and gradients, against mlx-lm's way of computing every position."""
     import mlx.core as mx
