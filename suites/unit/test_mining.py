@@ -56,13 +56,15 @@ def test_there_are_phrasings_for_every_kind_and_each_asks_its_own_way() -> None:
     assert len({p.about for p in phrasings}) >= 30
 
 
-def test_the_tiny_model_is_asked_about_four_kinds_in_one_register() -> None:
-    """Its capacity is spent on the decision, not on spelling."""
+def test_the_tiny_model_is_asked_about_many_kinds_of_symbols() -> None:
+    """No word of a query may decide by itself, and no file's path is asked about: that would take long rows."""
     corpus = load("pocket").profile.corpus
     assert isinstance(corpus, MinedCorpus)
     phrasings = chosen_phrasings(corpus.subjects)
-    assert Counter(p.about for p in phrasings) == {"class": 14, "base class": 2, "function": 11, "decorator": 3}
-    assert not [p.id for p in phrasings if p.id.endswith(("-typo", "-chat", "-terse"))]
+    counts = Counter(p.about for p in phrasings)
+    assert len(counts) == len(corpus.subjects) >= 10
+    assert max(counts.values()) <= len(phrasings) / 3
+    assert not [p.id for p in phrasings if p.tool != "run_command"]
 
 
 def test_a_tool_query_is_short() -> None:
