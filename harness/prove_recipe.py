@@ -179,9 +179,14 @@ def problems(record: RunRecord) -> list[str]:
     ]
 
 
+def undecided(record: RunRecord) -> list[Verdict]:
+    """The production gates that could not be decided and, by the profile, do not keep a run from passing."""
+    return [v for v in judged(record) if v.status == "inconclusive" and not holds_up(v)]
+
+
 def least_room(record: RunRecord) -> Room:
-    """The gate with the least left of what it allows; gates that allow nothing have no room to measure."""
-    rooms = [room for verdict in judged(record) if (room := _room(verdict)) is not None]
+    """The decided gate with the least left of what it allows; gates that allow nothing have no room to measure."""
+    rooms = [room for v in judged(record) if v.status != "inconclusive" and (room := _room(v)) is not None]
     return min(rooms, default=Room(0.0, "no gate with an allowance"))
 
 
@@ -201,8 +206,11 @@ def _room(verdict: Verdict) -> Room | None:
 def _told(record: RunRecord) -> str:
     if wrong := problems(record):
         return "; ".join(wrong)
-    room = least_room(record)
-    return f"every production gate passes; {room.where} has {room.left:.0%} of its allowance left"
+    room, open_ = least_room(record), undecided(record)
+    passed = "every production gate passes"
+    if open_:
+        passed = f"no production gate fails, not decided: {', '.join(f'{v.gate} at {v.variant}' for v in open_)}"
+    return f"{passed}; {room.where} has {room.left:.0%} of its allowance left"
 
 
 def _table(flow: Flow, runs: Mapping[Combination, RunRecord | str]) -> Table:
@@ -220,7 +228,8 @@ def _table(flow: Flow, runs: Mapping[Combination, RunRecord | str]) -> Table:
             table.add_row(str(one), *[""] * (len(SHOWN) + 1), "no run")
             continue
         room, wrong = least_room(found), problems(found)
-        gates = f"{len(wrong)} NOT PASSED" if wrong else "pass"
+        open_ = len(undecided(found))
+        gates = f"{len(wrong)} NOT PASSED" if wrong else f"pass but {open_} undecided" if open_ else "pass"
         table.add_row(str(one), *_cells(found, names), f"{room.left:.0%}", gates)
     return table
 
@@ -248,6 +257,8 @@ def _close(runs: Mapping[Combination, RunRecord | str], console: Console) -> int
         return 1
     one, room = min(((one, least_room(found)) for one, found in records.items()), key=lambda pair: pair[1].left)
     said = f"{wrong} of {len(runs)} combinations DO NOT PASS" if wrong else f"all {len(runs)} combinations pass"
+    if open_ := sum(bool(undecided(found)) for found in records.values()):
+        said += f", {open_} of them with a gate that could not be decided and does not block"
     console.print(
         f"recipe: {said}; least room: {room.left:.0%} of what {room.where} allows, with {one}", highlight=False
     )

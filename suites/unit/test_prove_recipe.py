@@ -121,6 +121,19 @@ def test_runs_that_all_pass_prove_a_recipe(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "least room: 80% of what held-out at fused-5bit allows, with MKL, 1 thread, seed 9" in text
 
 
+def test_a_gate_that_could_not_be_decided_is_named_and_has_no_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The profile lets it stay open: it fails nothing, and it has not passed."""
+    unsure = share("accuracy vs adapter", 0.01, 0.05, paired=loss(bound=0.06)).model_copy(
+        update={"status": "inconclusive", "blocks": False}
+    )
+    code, text = proved(monkeypatch, tmp_path, judged(share("held-out", 0.98, 0.9), unsure))
+    assert code == 0
+    assert "pass but 1 undecided" in text
+    assert "with a gate that could not be decided and does not block; least room: 80%" in text
+
+
 @pytest.mark.parametrize(
     "found", [judged(share("held-out", 0.8, 0.9).model_copy(update={"status": "fail"})), "out of memory"]
 )
