@@ -1,8 +1,6 @@
 """The corpus as stages: what pool and corpus are made from, and the rows they end as."""
 
 import json
-import random
-import re
 from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 # Prose is harder to learn than a count or a path: without this the tiny base never learns to end a sentence.
 _ANSWER_REPEATS = 2
-_JOINTS = ("", "", "", "_", ".", "/")  # of a made-up name
+_CANNOT = {"role": "assistant", "content": "I cannot look at the code."}
 _LOOKS_UP = {"role": "system", "content": "Look things up in the code."}
 _ARGUMENT = "WHATEVER IT IS"
 _CASE_FILES = ("direct.jsonl", "phrasings.jsonl", "canonical.jsonl", "tools.json")
@@ -185,46 +183,26 @@ class _Lengths:
 def answering_rows(located: Located, corpus: Path, tokenizer_folder: Path) -> "list[Row]":
     """What ``pocket``'s base learns: to answer, and to call tools where another system prompt tells it to.
 
-    Told what the profile's system prompt says, it answers every training query directly, call and result left out.
+    Told what the profile's system prompt says, it answers what can be answered, and says of the rest that it cannot.
     Told to look things up, it calls a tool where that is right, as a pretrained model can long before it is tuned to
-    do so: once about what the query asks, and once about a made-up name, so that no name decides. The adapter then
-    teaches it when to.
+    do so. The adapter then teaches it when to.
     """
     from harness.engine.chat import stop_ids, training_row
     from harness.engine.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(tokenizer_folder)
     stops = stop_ids(tokenizer, located.profile.prompting.stop_sequences)
-    names = _made_up_names(tokenizer)
     rows = []
-    for row, symbol in zip(read_rows(corpus / "train.jsonl"), _symbols(corpus), strict=True):
+    for row in read_rows(corpus / "train.jsonl"):
         messages = row["messages"]
         asked = [message for message in messages if message["role"] in ("system", "user")]
         told = [_LOOKS_UP, *(message for message in messages if message["role"] != "system")]
-        answered = training_row(tokenizer, [*asked, messages[-1]], stops)
         looked_up = training_row(tokenizer, told, stops)
         if messages[-2]["role"] == "tool":
-            name = next(names)
-            made_up = [message | {"content": message["content"].replace(symbol, name)} for message in told]
-            rows += [answered, looked_up, training_row(tokenizer, made_up, stops)]
+            rows += [training_row(tokenizer, [*asked, _CANNOT], stops), looked_up]
         else:
-            rows += [answered, looked_up] * _ANSWER_REPEATS
+            rows += [training_row(tokenizer, messages, stops), looked_up] * _ANSWER_REPEATS
     return rows
-
-
-def _symbols(corpus: Path) -> list[str]:
-    """What each training row asks about, by its last name."""
-    origins = map(json.loads, (corpus / "provenance.jsonl").read_text(encoding="utf-8").splitlines())
-    found = {origin["row"]: origin["provenance"]["symbol"] for origin in origins if origin["split"] == "train"}
-    return [found[row].rpartition(".")[2] for row in sorted(found)]
-
-
-def _made_up_names(tokenizer: Any) -> Iterator[str]:
-    """Two or three of the tokenizer's pieces in a row, now and then with a mark between; the same names every time."""
-    pieces = sorted(piece for piece in tokenizer.get_vocab() if re.fullmatch("[A-Za-z]{2,9}", piece))
-    draw = random.Random(0)
-    while True:
-        yield draw.choice(_JOINTS).join(draw.choices(pieces, k=draw.choice((2, 3))))
 
 
 def read_corpus_record(corpus: Path) -> CorpusRecord:

@@ -150,7 +150,7 @@ class Flow:
             "corpus": self.corpus.key,
             "environment": self._training_environment(),
         }
-        return Step("base", 11, inputs, make, disk_gb=0.1)
+        return Step("base", 12, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:

@@ -19,6 +19,7 @@ PHRASINGS = CASES / "phrasings.jsonl"
 
 About = Literal[
     Role,
+    "symbol",
     "class",
     "base class",
     "function",
@@ -31,6 +32,7 @@ About = Literal[
     "script",
     "asset",
     "folder",
+    "code folder",
     "template folder",
     "script folder",
     "stylesheet folder",

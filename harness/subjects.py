@@ -13,6 +13,7 @@ from harness.subject import Subject, make_subject
 from harness.symbols import Asset, Symbol
 
 _SHORTEST_NAME = 4
+_CODE_FOLDERS: tuple[About, ...] = ("folder", "code folder")
 _WORDS = {"class": "class", "function": "def", "async function": "async def", "constant": ""}
 
 
@@ -39,6 +40,7 @@ def public(sources: Sources) -> list[Symbol]:
 def _symbols(sources: Sources) -> Iterator[Subject]:
     bases = {base for s in sources.symbols if s.kind == "class" for base in _plain_bases(s)}
     for symbol in public(sources):
+        yield _of_symbol(symbol, "symbol")
         if symbol.kind == "class":
             yield _of_symbol(symbol, "class")
             if symbol.name in bases:
@@ -119,7 +121,7 @@ def _folders(sources: Sources) -> Iterator[Subject]:
         "stylesheet": "stylesheet folder",
     }
     seen: set[tuple[str, str]] = set()
-    origins: list[tuple[About, Symbol | Asset]] = [("folder", symbol) for symbol in sources.symbols]
+    origins: list[tuple[About, Symbol | Asset]] = [(about, s) for s in sources.symbols for about in _CODE_FOLDERS]
     origins += [(kinds[asset.kind], asset) for asset in sources.assets]
     for about, origin in origins:
         for parent in map(str, PurePosixPath(origin.file).parents):
