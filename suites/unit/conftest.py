@@ -6,13 +6,13 @@ import pytest
 
 from suites.unit.pocket_run import PocketRun, pocket_run
 
-_ORDER = {"test_end_to_end.py": -1, "test_readme.py": 1}
+_ORDER = {"test_end_to_end.py": -1, "test_planted_losses.py": 1, "test_resume.py": 1, "test_readme.py": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The real run first: it takes as long as all the others, which other processes get through beside it.
 
-    The commands of the documents come last: they need what that run has built, and nobody waits for it then.
+    What else needs that run comes last: nobody waits for it then.
     """
     items.sort(key=lambda item: _ORDER.get(item.path.name, 0))
 

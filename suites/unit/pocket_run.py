@@ -19,6 +19,12 @@ class PocketRun(NamedTuple):
     reports: Path
 
 
+def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """One command of the harness in a process of its own."""
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def pocket_run(root: Path) -> PocketRun:
     """The run below ``root``, made by the first process that asks; the others wait for it."""
     folder = root / "pocket"
@@ -26,9 +32,7 @@ def pocket_run(root: Path) -> PocketRun:
     build, reports, said, ended = (folder / name for name in ("build", "reports", "said", "exit_code"))
     with filelock.FileLock(folder / "lock"):
         if not ended.is_file():
-            command = [sys.executable, "-m", "harness", "run", "--profile", "pocket"]
-            command += ["--build", str(build), "--reports", str(reports)]
-            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            ran = harness("run", "--profile", "pocket", "--build", build, "--reports", reports)
             said.write_text(ran.stdout + ran.stderr, encoding="utf-8")
             ended.write_text(str(ran.returncode), encoding="utf-8")
     return PocketRun(int(ended.read_text(encoding="utf-8")), said.read_text(encoding="utf-8"), build, reports)

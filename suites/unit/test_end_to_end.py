@@ -6,32 +6,24 @@ about the harness: they hold whatever this processor's rounding made of the mode
 
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness import history, history_file
 from harness.audit_record import WAYS
 from harness.cli import main
-from harness.flow import Flow
-from harness.fusing import target
 from harness.outcome import outcome
-from harness.profile import PROFILES, ROOT, load
+from harness.profile import PROFILES, ROOT
 from harness.record import RunRecord
 from harness.runfile import load_run, load_verdict
-from harness.store import HISTORY, Store
+from harness.store import HISTORY
 from harness.survival import COST
-from harness.survival_stage import SurvivalStage
 from harness.verdicts import GATES
-from suites.unit.pocket_run import PocketRun
+from suites.unit.pocket_run import PocketRun, harness
 
 BUILT = (
     "pool",
@@ -47,12 +39,6 @@ BUILT = (
     "survived",
     "sizes",
 )
-
-
-def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """One command of the harness in a process of its own."""
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -253,35 +239,6 @@ def test_a_fused_folder_loads_in_mlx_lm_and_answers(build: Path, reports: Path) 
     assert len(ran.stdout.splitlines()) == len(folders) == 14  # six widths twice, the float, the other recipe
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_tensors(build: Path, reports: Path, tmp_path: Path) -> None:
-    """Killed after its first of three checkpoints, without any chance to clean up."""
-    profile = tmp_path / "short.toml"
-    text = (PROFILES / "pocket.toml").read_text(encoding="utf-8")
-    for old, new in (("iterations = 120", "iterations = 30"), ("checkpoint_every = 40", "checkpoint_every = 10")):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    profile.write_text(text, encoding="utf-8")
-    other, whole = tmp_path / "build", tmp_path / "whole"
-    for copy in (other, whole):
-        shutil.copytree(build, copy, ignore=shutil.ignore_patterns("adapter", "fused", "replies", "scores"))
-    ran = harness("train", "--profile", profile, "--build", whole)
-    assert ran.returncode == 0, ran.stderr
-    (adapter,) = (whole / "adapter").iterdir()
-    command = [sys.executable, "-m", "harness", "train", "--profile", str(profile), "--build", str(other)]
-    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    state = other / ".partial" / f"adapter-{adapter.name}" / "state.safetensors"
-    while not state.exists() and training.poll() is None:
-        time.sleep(0.05)
-    training.send_signal(signal.SIGKILL)
-    training.wait()
-    assert state.exists(), "training ended before it could be killed"
-    assert not (other / "adapter" / adapter.name).exists()
-    ran = harness("train", "--profile", profile, "--build", other)
-    assert ran.returncode == 0, ran.stderr
-    for name in ("adapters.safetensors", "adapter_config.json"):
-        assert (other / "adapter" / adapter.name / name).read_bytes() == (adapter / name).read_bytes(), name
-
-
 def test_a_variant_that_misses_its_target_turns_the_run_red(build: Path, reports: Path, tmp_path: Path) -> None:
     """The base, called production: the run fails and names it."""
     profile = (PROFILES / "pocket.toml").read_text().replace('base = "control"', 'base = "production"')
@@ -314,127 +271,3 @@ def test_ready_model_folders_are_gated_by_a_short_profile(build: Path, reports: 
     record = load_run(tmp_path / "r")
     assert [variant.name for variant in record.variants] == ["a", "b"]
     assert {v.status for v in record.verdicts if v.role == "candidate"} <= {"xpass", "xfail", "not applicable", "new"}
-
-
-def test_a_folder_that_lost_its_adapter_turns_the_run_red(build: Path, reports: Path, tmp_path: Path) -> None:
-    """The weights of the zero-delta control under a fused name: the codes say so, and no gain is left."""
-    other = tmp_path / "build"
-    shutil.copytree(build, other)
-    stage = SurvivalStage(Flow(load("pocket"), Store(other)))
-    fused, zero = (stage.rung(name) for name in ("fused-5bit", "zero-5bit"))
-    paths = [stage.flow.path(rung.folder) / "model.safetensors" for rung in (zero, fused)]
-    shutil.copy(*paths)
-    for step in (stage.scores(fused), stage.survived(fused), stage.flow.replies(fused)):
-        shutil.rmtree(stage.flow.store.path(step))
-    ran = harness(
-        "run", "--profile", "pocket", "--build", other, "--reports", tmp_path / "r", "--variant", "fused-5bit"
-    )
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    reasons = "\n".join(load_verdict(tmp_path / "r").reasons)
-    assert "fused-5bit: integrity: fail" in reasons
-    assert "self_attn.q_proj: ADAPTER MISSING: " in reasons
-    (recovery,) = (v for v in load_run(tmp_path / "r").verdicts if v.gate == "recovery")
-    assert recovery.status != "pass"
-    assert (
-        (tmp_path / "r" / "report.md").read_text(encoding="utf-8").startswith("# No judged width is shown to be safe")
-    )
-
-
-LOSSES = {  # what is planted at a width: the module that integrity names, what it says, the share of the delta if any
-    8: ("model.layers.0.self_attn.q_proj", "differs: ", (0.0, 0.25)),  # scale / 20
-    6: ("model.layers.3.self_attn.q_proj", "differs: ", (-0.2, 0.2)),  # another seed on this one
-    5: ("model.layers.3.mlp.switch_mlp.up_proj", "ADAPTER MISSING in expert 2 of 8", None),
-    4: ("model.layers.0.mlp.gate", "differs: ", (1.5, 2.5)),  # added twice
-    3: ("model.layers.0.self_attn.q_proj", "quantised twice", None),
-}
-# All others are bit for bit what base and adapter give: integrity blames no module that is whole.
-WHOLE = {6: "49 of 50 modules", 5: "49 of 50 modules"}
-
-
-def plant(profile: str, build: str, work: Path) -> None:
-    """Put the weights of a loss into each judged folder of a store, and forget what was found out about it.
-
-    In a process of its own, whose BLAS is the one that the right folders were fused with.
-    """
-    import mlx.core as mx
-
-    from harness.engine.arrays import load_arrays
-    from harness.engine.by_the_book import scaled
-    from harness.engine.fuse import fuse
-    from harness.engine.zero import zero_adapter
-
-    stage = SurvivalStage(Flow(load(profile), Store(Path(build))))
-    flow = stage.flow
-    base, adapter = flow.path(flow.base), flow.path(flow.adapter)
-    folders = {bits: flow.path(stage.rung(f"fused-{bits}bit").folder) for bits in LOSSES}
-
-    def changed(name: str, change: Callable[[str, Any], Any]) -> Path:
-        tensors = load_arrays(adapter / "adapters.safetensors").arrays
-        shutil.copytree(adapter, work / name)
-        new = {key: change(key, array) for key, array in tensors.items()}
-        mx.save_safetensors(str(work / name / "adapters.safetensors"), new)
-        return work / name
-
-    def other_seed(name: str, array: Any) -> Any:
-        ours = "layers.3.self_attn.q_proj" in name
-        return mx.random.normal(array.shape, key=mx.random.key(9)) * mx.std(array) if ours else array
-
-    def dropped(name: str, array: Any) -> Any:
-        ours = name.endswith("layers.3.mlp.switch_mlp.up_proj.lora_b")
-        return mx.where((mx.arange(8) == 2)[:, None, None], 0, array) if ours else array
-
-    zero_adapter(folders[4], adapter, work / "zero")
-    given = {
-        8: (base, scaled(adapter, 0.05, work / "weak")),
-        6: (base, changed("seed", other_seed)),
-        5: (base, changed("dropped", dropped)),
-        4: (base, scaled(adapter, 2.0, work / "twice")),
-        3: (folders[4], work / "zero"),
-    }
-    for bits, (source, other) in given.items():
-        out = work / str(bits)
-        out.mkdir()
-        fuse(source, other, [(target(bits, stage.fuse.group_size, stage.fuse.recipe), out)])
-    for bits, folder in folders.items():
-        shutil.copy(work / str(bits) / "model.safetensors", folder)
-        for step in (stage.scores(stage.rung(f"fused-{bits}bit")), stage.survived(stage.rung(f"fused-{bits}bit"))):
-            shutil.rmtree(flow.store.path(step), ignore_errors=True)
-
-
-def test_every_planted_loss_turns_the_gates_red(build: Path, reports: Path, tmp_path: Path) -> None:
-    """One at each of five production widths: integrity names the module, and recovery says what it found.
-
-    How much of the gain a loss leaves is the model's: a doubled delta may leave most of it, or less than none.
-    """
-    profile = (PROFILES / "pocket.toml").read_text()
-    profile = profile.replace("widths = [4, 5, 6, 8]", "widths = [3, 4, 5, 6, 8]").replace("[2, 3]", "[2]")
-    profile = profile.replace('fused-4bit = "candidate"', 'fused-4bit = "production"\nfused-3bit = "production"')
-    profile = profile.replace("recovery_floor = 0.95", "recovery_floor = 0.95\ncompare_recipes = false")
-    (tmp_path / "mine.toml").write_text(profile)
-    other, out = tmp_path / "build", tmp_path / "reports"
-    shutil.copytree(build, other)
-    (tmp_path / "work").mkdir()
-    code = "import sys, harness.engine; from pathlib import Path; from suites.unit.test_end_to_end import plant\n"
-    code += "plant(sys.argv[1], sys.argv[2], Path(sys.argv[3]))"
-    given = [str(path) for path in (tmp_path / "mine.toml", other, tmp_path / "work")]
-    ran = subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    command = [sys.executable, "-m", "pytest", "suites/phase8/test_survival.py", "-q", "--profile", given[0]]
-    command += ["--build", given[1], "--reports", str(out)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    verdicts = {(v.variant, v.gate): v for v in load_run(out).verdicts}
-    for bits, (module, said, share) in LOSSES.items():
-        integrity, recovery = (verdicts[f"fused-{bits}bit", gate] for gate in ("integrity", "recovery"))
-        assert integrity.status == "fail", (bits, integrity)
-        named = next(part for part in integrity.detail.split("; ") if part.startswith(f"{module}: "))
-        assert said in named, (bits, named)
-        assert WHOLE.get(bits, "") in integrity.detail, (bits, integrity.detail)
-        if share:
-            told = re.search(r"(-?\d+)% of the delta is there", named)
-            assert told, (bits, named)
-            assert share[0] <= int(told[1]) / 100 <= share[1], (bits, named)
-        assert recovery.measured is not None or recovery.status in ("missing", "inconclusive"), (bits, recovery)
-    reasons = load_verdict(out).reasons
-    assert {f"fused-{bits}bit: integrity" for bits in LOSSES} <= {":".join(r.split(":")[:2]) for r in reasons}
-    assert (out / "report.md").read_text(encoding="utf-8").startswith("# No judged width is shown to be safe")
