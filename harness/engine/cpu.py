@@ -23,7 +23,7 @@ def threads_for(model: nn.Module) -> Generator[None]:
     if not _is_small(model):
         yield
         return
-    with _one_mkl_thread(), threadpool_limits(limits=1, user_api="blas"):
+    with _one_mkl_thread() if blas().name == "MKL" else threadpool_limits(limits=1, user_api="blas"):
         yield
 
 
@@ -42,12 +42,8 @@ def _is_small(model: nn.Module) -> bool:
 
 @contextmanager
 def _one_mkl_thread() -> Generator[None]:
-    """Of MKL threadpoolctl limits the calling thread alone, and MLX computes in one of its own."""
-    found = blas()
-    if found.name != "MKL" or found.path is None:
-        yield
-        return
-    mkl = ctypes.CDLL(found.path)
+    """Of MKL threadpoolctl limits the calling thread alone, and for good; MLX computes in threads of its own."""
+    mkl = ctypes.CDLL(blas().path)
     before = mkl.MKL_Get_Max_Threads()
     mkl.MKL_Set_Num_Threads(1)
     try:

@@ -5,7 +5,6 @@ about the harness: they hold whatever this processor's rounding made of the mode
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -249,25 +248,3 @@ def test_a_variant_that_misses_its_target_turns_the_run_red(build: Path, reports
     verdict = load_verdict(tmp_path / "r")
     assert verdict.exit_code == 1
     assert any(reason.startswith("base: canonical: fail") for reason in verdict.reasons)
-
-
-def test_ready_model_folders_are_gated_by_a_short_profile(build: Path, reports: Path, tmp_path: Path) -> None:
-    """The README's own profile for one's own models, with two folders and held-out rows made elsewhere."""
-    corpus = next((build / "corpus").iterdir())
-    shutil.copy(corpus / "test.jsonl", tmp_path / "held-out.jsonl")
-    for name, folder in zip(("mine-a", "mine-b"), sorted((build / "fused").iterdir()), strict=False):
-        os.symlink(folder, tmp_path / name)
-    mine = tmp_path / "mine.toml"
-    mine.write_text(
-        'name = "mine"\n'
-        '[prompting]\nformat = "fenced"\nsystem = "You help with Python web code."\n'
-        'stop_sequences = ["<|im_end|>"]\nmax_tokens = 64\n'
-        '[corpus]\nkind = "files"\ntest = "held-out.jsonl"\n'
-        '[[models]]\nname = "a"\npath = "mine-a"\nrole = "candidate"\n'
-        '[[models]]\nname = "b"\npath = "mine-b"\nrole = "candidate"\n'
-    )
-    ran = harness("run", "--profile", mine, "--build", build, "--reports", tmp_path / "r")
-    assert ran.returncode == 0, ran.stdout + ran.stderr  # candidates fail nothing
-    record = load_run(tmp_path / "r")
-    assert [variant.name for variant in record.variants] == ["a", "b"]
-    assert {v.status for v in record.verdicts if v.role == "candidate"} <= {"xpass", "xfail", "not applicable", "new"}

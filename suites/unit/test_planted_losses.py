@@ -14,7 +14,14 @@ from harness.profile import PROFILES, ROOT, load
 from harness.runfile import load_run, load_verdict
 from harness.store import Store
 from harness.survival_stage import SurvivalStage
-from suites.unit.pocket_run import PocketRun, harness
+from suites.unit.pocket_run import PocketRun
+
+
+def judged(profile: str, build: Path, reports: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The suite of survival as a run starts it, without the others."""
+    command = [sys.executable, "-m", "pytest", "suites/phase8/test_survival.py", "-q", "--profile", profile]
+    command += ["--build", str(build), "--reports", str(reports), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_a_folder_that_lost_its_adapter_turns_the_run_red(pocket: PocketRun, tmp_path: Path) -> None:
@@ -27,9 +34,7 @@ def test_a_folder_that_lost_its_adapter_turns_the_run_red(pocket: PocketRun, tmp
     shutil.copy(*paths)
     for step in (stage.scores(fused), stage.survived(fused), stage.flow.replies(fused)):
         shutil.rmtree(stage.flow.store.path(step))
-    ran = harness(
-        "run", "--profile", "pocket", "--build", other, "--reports", tmp_path / "r", "--variant", "fused-5bit"
-    )
+    ran = judged("pocket", other, tmp_path / "r", "--variant", "fused-5bit")
     assert ran.returncode == 1, ran.stdout + ran.stderr
     reasons = "\n".join(load_verdict(tmp_path / "r").reasons)
     assert "fused-5bit: integrity: fail" in reasons
@@ -120,9 +125,7 @@ def test_every_planted_loss_turns_the_gates_red(pocket: PocketRun, tmp_path: Pat
     given = [str(path) for path in (tmp_path / "mine.toml", other, tmp_path / "work")]
     ran = subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    command = [sys.executable, "-m", "pytest", "suites/phase8/test_survival.py", "-q", "--profile", given[0]]
-    command += ["--build", given[1], "--reports", str(out)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = judged(given[0], other, out)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     verdicts = {(v.variant, v.gate): v for v in load_run(out).verdicts}
     for bits, (module, said, share) in LOSSES.items():
