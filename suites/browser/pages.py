@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from harness.finding import Finding, GateReport, Origin, Outcome, gate_report
-from harness.gate import compare_with_baseline
-from harness.gate_page import gate_html
-from harness.history import LaneRuns, runs_until
-from harness.history_file import Summary, summarise
-from harness.record import Reply, RunRecord, VerdictFile
-from harness.report import html
-from harness.summary import DECODE
+from phase8.history.file import Summary, summarise
+from phase8.history.lanes import LaneRuns, runs_until
+from phase8.record.run import Reply, RunRecord, VerdictFile
+from phase8.record.view import DECODE
+from phase8.regression.checks import compare_with_baseline
+from phase8.regression.findings import Finding, GateReport, Origin, Outcome, gate_report
+from phase8.report.gate_section import gate_html
+from phase8.report.write import html
 from suites.unit.gates import COMMIT, PRODUCTION, PROFILE, losing, timed, whole_run, with_replies
 from suites.unit.ladders import answer, diagnosis, ladder, rung
 from suites.unit.records import canonical, held_out, loss, probes, record, reply, samples, training, variant, verdict

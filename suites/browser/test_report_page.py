@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.history_plot import QUANTITIES
+from phase8.report.history import QUANTITIES
 from suites.browser.conftest import THEMES
 
 PAGES = ("run", "lane", "gate", "hostile", "unreadable")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.judge_audit import determinism
-from harness.verdicts import is_good
+from phase8.gates.determinism import determinism
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("determinism")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import judge
-from harness.replies import SYNTHETIC_CONTROLS
-from harness.verdicts import is_good
+from phase8.cases.replies import SYNTHETIC_CONTROLS
+from phase8.gates import replies as judge
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("canonical")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness import judge_measured
-from harness.replay import recorded, rounds_s
-from harness.verdicts import is_good
+from phase8.gates import measured as judge_measured
+from phase8.gates.verdicts import is_good
+from phase8.measure.benchmark_replay import recorded, rounds_s
 
 
 @pytest.mark.benchmark(group="load", timer=recorded)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import judge_measured
-from harness.verdicts import is_good
+from phase8.gates import measured as judge_measured
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("memory")

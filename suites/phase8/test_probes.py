@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import judge
-from harness.verdicts import is_good
+from phase8.gates import replies as judge
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("probes")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import judge_survival
-from harness.verdicts import is_good
+from phase8.gates import survival as judge_survival
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("integrity")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.verdicts import is_good
+from phase8.gates.verdicts import is_good
 
 
 @pytest.mark.gate("tool calls")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from harness.profile import ROOT
+from phase8.core.project import ROOT
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/gate.md", "docs/ci.md")
 _PROGRAM = (

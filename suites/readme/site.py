@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.flow import Flow
-from harness.profile import ROOT, load
-from harness.store import Store
+from phase8.core.project import ROOT
+from phase8.core.store import Store
+from phase8.profile.loading import load
+from phase8.stages.flow import Flow
 from suites.readme.table import Command
 from suites.unit import scratch
 

@@ -86,8 +86,7 @@ TABLE = [
     Command(".nox/shared/bin/python -m harness artefacts list", says="corpus"),
     Command(".nox/shared/bin/python -m harness artefacts verify", says="sound"),
     Command("nox -l", says="readme"),
-    Command(".nox/shared/bin/python -m harness.profile_keys > docs/profile.md", leaves="docs/profile.md"),
-    Command(".nox/shared/bin/python -m harness.runfile > docs/run.schema.json", leaves="docs/run.schema.json"),
+    Command(".nox/shared/bin/python -m harness docs", says="docs/run.schema.json", leaves="docs/profile.md"),
     # The rest takes long.
     long("nox -s phase8 -- --profile pocket", "trains pocket", says="PASS", leaves="reports/latest/report.html"),
     long(

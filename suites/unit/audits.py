@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.audit_record import WAYS, AuditedPrompt, AuditRecord, Odds, Parting, Way
+from phase8.record.audit import WAYS, AuditedPrompt, AuditRecord, Odds, Parting, Way
 from suites.unit import records
 
 PARTED = Parting(position=2, gap=0.0004, same_decision=True)

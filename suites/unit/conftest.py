@@ -32,12 +32,14 @@ def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     the tests decided who multiplies, and with it the last bit of a fused weight. What a test starts is no worker:
     in one pytest-benchmark measures nothing. A command without ``--reports`` does not empty the checkout's own.
     """
-    import harness.engine  # noqa: F401
-    from harness import cli
+    import phase8.engine  # noqa: F401
+    from phase8.cli import main as cli
+    from phase8.core.project import importable
 
     folder = tmp_path_factory.mktemp("reports")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTEST_XDIST_WORKER", raising=False)
+        patch.setenv("PYTHONPATH", importable()["PYTHONPATH"])
         for name in ("REPORTS", "BFCL_REPORTS", "POWER_REPORTS"):
             patch.setattr(cli, name, folder / name.lower())
         yield

@@ -1,8 +1,8 @@
 """Small examples for tests of pruning, splits and leakage."""
 
-from harness.example import Example, Provenance, example_id
-from harness.formats import Call
-from harness.splits import Kind
+from phase8.chat.formats import Call
+from phase8.corpus.mining.example import Example, Provenance, example_id
+from phase8.corpus.split.quotas import Kind
 
 
 def direct(query: str, symbol: str, phrasing: str = "doc-what", distribution: str | None = "Shop") -> Example:

@@ -3,14 +3,14 @@
 from functools import cache
 from typing import Any
 
-from harness import profile
-from harness.block_record import BlockedLatency, QuantityVerdict
-from harness.record import Memory, Reply, Role, RunRecord, VariantRecord
-from harness.soundness import owed
-from harness.store import digest
+from phase8.core.artefact import digest
+from phase8.profile import loading
+from phase8.record.ab_blocks import BlockedLatency, QuantityVerdict
+from phase8.record.run import Memory, Reply, Role, RunRecord, VariantRecord
+from phase8.regression.validity import owed
 from suites.unit import records
 
-POCKET = profile.load("pocket")
+POCKET = loading.load("pocket")
 PROFILE = POCKET.profile
 HASH = digest(PROFILE.model_dump(mode="json"))[:16]
 LANE = "pocket--linux-x86_64-test-2c-16gb-cpu-mkl"

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from harness.interval import Interval
-from harness.ladder_record import (
+from phase8.core.interval import Interval
+from phase8.record.integrity import ModuleDelta
+from phase8.record.ladder import (
     Answer,
     Estimate,
     FolderCheck,
@@ -14,7 +15,6 @@ from harness.ladder_record import (
     TokenSummary,
     WidthSafety,
 )
-from harness.survival_record import ModuleDelta
 
 
 def estimate(value: float, low: float | None = None, high: float | None = None) -> Estimate:

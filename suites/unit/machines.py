@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import asking, estimate, fitting, machine, plan, survival_stage
-from harness.blas import Arithmetic, Blas
-from harness.machine import Machine
+from phase8.core import machine
+from phase8.core.blas import Arithmetic, Blas
+from phase8.core.machine import Machine
+from phase8.runner import estimate, fitting, plan
+from phase8.runner import parallel as asking
+from phase8.survival import stage as survival_stage
 
 
 def pretend(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import filelock
 
-from harness.profile import ROOT
+from phase8.core.project import ROOT
 
 
 class PocketRun(NamedTuple):

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from harness.flow import Flow
-from harness.profile import PROFILES, Located, Prompting, load
-from harness.store import Store
+from phase8.core.store import Store
+from phase8.profile.loading import PROFILES, Located, load
+from phase8.profile.sections import Prompting
+from phase8.stages.flow import Flow
 
 READY = """
 name = "mine"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.formats import Call
-from harness.record import (
+from phase8.chat.formats import Call
+from phase8.record.run import (
     CorpusRecord,
     Environment,
     Memory,
@@ -17,7 +17,7 @@ from harness.record import (
     VariantRecord,
     Verdict,
 )
-from harness.summary import DECODE, PREFILL, QUERY, TTFT_COLD, TTFT_WARM
+from phase8.record.view import DECODE, PREFILL, QUERY, TTFT_COLD, TTFT_WARM
 
 _RIGHT = {"tool": "call", "direct": "answer"}
 _WRONG = {"tool": "answer", "direct": "call"}

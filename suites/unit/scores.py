@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.lazily import np
-from harness.scores import Margin, ScoredRow, ScoreFile, Scores, Tokens
+from phase8.core.lazy_imports import np
+from phase8.record.scores import Margin, ScoredRow, ScoreFile, Scores, Tokens
 
 
 def scores(nll: Any, groups: Any = None, tokens_a_row: int = 4, **changes: Any) -> Scores:

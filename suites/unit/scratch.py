@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from harness.profile import ROOT
+from phase8.core.project import ROOT
 
 _FOLDERS = ("harness", "fixtures", "suites", "data", "docs", "ci", ".ci", ".github")
 _FILES = ("pyproject.toml", "conftest.py", "noxfile.py", "constraints.txt", ".gitignore", "LICENSE")

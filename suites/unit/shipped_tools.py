@@ -2,7 +2,7 @@
 
 import json
 
-from harness.formats import Tools
-from harness.profile import ROOT
+from phase8.chat.formats import Tools
+from phase8.core.project import ROOT
 
 TOOLS: Tools = json.loads((ROOT / "data" / "cases" / "tools.json").read_text(encoding="utf-8"))

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from harness import against, gate_latency, profile
-from harness.against import Tree, run_there, tree_at, works_there
-from harness.blocks_run import Measurable
-from harness.errors import InvalidInput
-from harness.finding import gate_report
-from harness.flow import Flow
-from harness.gate import compare_with_baseline
-from harness.gate_latency import time_against
-from harness.latency_finding import Timed
-from harness.profile import Located, load
-from harness.store import Store
+from phase8.core.errors import InvalidInput
+from phase8.core.store import Store
+from phase8.measure.ab_blocks import Measurable
+from phase8.profile import loading
+from phase8.profile.loading import Located, load
+from phase8.regression import timing as gate_latency
+from phase8.regression import worktree as against
+from phase8.regression.checks import compare_with_baseline
+from phase8.regression.findings import gate_report
+from phase8.regression.latency import Timed
+from phase8.regression.timing import time_against
+from phase8.regression.worktree import Tree, run_there, tree_at, works_there
+from phase8.stages.flow import Flow
 from suites.unit import gates
 from suites.unit.profiles import READY
 
-POCKET = profile.load("pocket")
+POCKET = loading.load("pocket")
 WORK = json.dumps({"latency": POCKET.profile.latency.model_dump(mode="json")})
 
 

@@ -1,273 +1,66 @@
 """What may import what: the order of the flow, and who may touch MLX."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from harness.flow import ASKING, FUSING, Flow
-from harness.profile import ROOT, load
-from harness.store import Store, code_of
-from harness.survival_stage import CHECKING, SCORING
+from phase8.core.artefact import code_of
+from phase8.core.project import ROOT
+from phase8.core.store import Store
+from phase8.profile.loading import load
+from phase8.stages.flow import ASKING, Flow
+from phase8.stages.fused import FUSING
+from phase8.survival.stage import CHECKING, SCORING
 
-# A module imports only what stands before it, inside functions too.
-ORDER = [
-    "harness",
-    "harness.errors",
-    "harness.lazily",
-    "harness.frozen",
-    "harness.atomic",
-    "harness.visible",
-    "harness.svg",
-    "harness.templating",
-    "harness.progress",
-    "harness.blas",
-    "harness.machine",
-    "harness.engine",
-    "harness.explain",
-    "harness.profile",
-    "harness.profile_keys",
-    "harness.snapshots",
-    "harness.schemas",
-    "harness.parsing",
-    "harness.fusing",
-    "harness.model_files",
-    "harness.synthetic",
-    "harness.formats",
-    "harness.conversation",
-    "harness.interval",
-    "harness.survival_record",
-    "harness.ladder_record",
-    "harness.audit_record",
-    "harness.record",
-    "harness.shortfall",
-    "harness.rows",
-    "harness.same_query",
-    "harness.cases",
-    "harness.replies",
-    "harness.token_numbers",
-    "harness.odds",
-    "harness.scores",
-    "harness.file_hashes",
-    "harness.store",
-    "harness.weight_files",
-    "harness.bfcl",
-    "harness.bfcl_scoring",
-    "harness.external",
-    "harness.tree",
-    "harness.find",
-    "harness.grep",
-    "harness.tools",
-    "harness.near",
-    "harness.splits",
-    "harness.example",
-    "harness.topics",
-    "harness.pruning",
-    "harness.held_back",
-    "harness.unseen",
-    "harness.dividing",
-    "harness.leakage",
-    "harness.claims",
-    "harness.symbols",
-    "harness.python_index",
-    "harness.asset_index",
-    "harness.sources",
-    "harness.roles",
-    "harness.phrasings",
-    "harness.subject",
-    "harness.part_subjects",
-    "harness.subjects",
-    "harness.direct",
-    "harness.mining",
-    "harness.corpus",
-    "harness.selection",
-    "harness.ladder",
-    "harness.engine.arrays",
-    "harness.engine.cpu",
-    "harness.engine.schedule",
-    "harness.engine.template",
-    "harness.engine.tokenizer",
-    "harness.engine.chat",
-    "harness.engine.rows",
-    "harness.engine.batches",
-    "harness.engine.loss",
-    "harness.engine.gguf",
-    "harness.engine.pocket",
-    "harness.engine.models",
-    "harness.engine.generate",
-    "harness.work",
-    "harness.engine.latency",
-    "harness.engine.parting",
-    "harness.engine.peak",
-    "harness.engine.doctor",
-    "harness.engine.train",
-    "harness.engine.probe",
-    "harness.engine.kernels",
-    "harness.engine.weights",
-    "harness.engine.merge",
-    "harness.engine.zero",
-    "harness.engine.recipe",
-    "harness.engine.shards",
-    "harness.engine.recipe_sizes",
-    "harness.engine.asked",
-    "harness.engine.blocks",
-    "harness.engine.onepass",
-    "harness.engine.deltas",
-    "harness.engine.encoded",
-    "harness.engine.arithmetic",
-    "harness.engine.quantisers",
-    "harness.engine.fused_folder",
-    "harness.engine.survey",
-    "harness.engine.mismatch",
-    "harness.engine.integrity",
-    "harness.engine.delta_stats",
-    "harness.engine.fuse",
-    "harness.engine.plants",
-    "harness.engine.synthetic",
-    "harness.engine.same_folders",
-    "harness.engine.families",
-    "harness.engine.losses",
-    "harness.engine.evaluate",
-    "harness.engine.measured",
-    "harness.engine.audited",
-    "harness.measured_process",
-    "harness.measure",
-    "harness.audit",
-    "harness.block_record",
-    "harness.disturbance",
-    "harness.blocks_run",
-    "harness.replay",
-    "harness.engine.branches",
-    "harness.engine.scored_rows",
-    "harness.engine.scoring",
-    "harness.engine.by_the_book",
-    "harness.corpus_record",
-    "harness.lint_rows",
-    "harness.lint_calls",
-    "harness.lint_file",
-    "harness.lint",
-    "harness.lint_report",
-    "harness.integrity_report",
-    "harness.card_facts",
-    "harness.card",
-    "harness.engine.bfcl",
-    "harness.corpus_stage",
-    "harness.verify",
-    "harness.flow",
-    "harness.survival_stage",
-    "harness.estimate",
-    "harness.asking",
-    "harness.fitting",
-    "harness.plan",
-    "harness.bench_worker",
-    "harness.bench",
-    "harness.stock",
-    "harness.bench_fuse",
-    "harness.prove_fuse",
-    "harness.prove_rounding",
-    "harness.stats",
-    "harness.block_stats",
-    "harness.looks",
-    "harness.clustered",
-    "harness.coverage",
-    "harness.recovery",
-    "harness.prove_recovery",
-    "harness.rungs",
-    "harness.ladder_run",
-    "harness.differences",
-    "harness.confusion",
-    "harness.paired",
-    "harness.verdicts",
-    "harness.outcome",
-    "harness.judge",
-    "harness.judge_calls",
-    "harness.judge_measured",
-    "harness.judge_audit",
-    "harness.judge_survival",
-    "harness.survival",
-    "harness.summary",
-    "harness.breakdown",
-    "harness.cells",
-    "harness.ladder_cells",
-    "harness.audit_rows",
-    "harness.heatmap",
-    "harness.bfcl_run",
-    "harness.bfcl_report",
-    "harness.compare",
-    "harness.charts",
-    "harness.runfile",
-    "harness.prove_recipe",
-    "harness.history_file",
-    "harness.history",
-    "harness.change_points",
-    "harness.history_plot",
-    "harness.latency_plot",
-    "harness.size_chart",
-    "harness.blocks_plot",
-    "harness.finding",
-    "harness.gate_text",
-    "harness.gate_page",
-    "harness.terminal",
-    "harness.markdown",
-    "harness.page",
-    "harness.report",
-    "harness.job_summary",
-    "harness.history_commands",
-    "harness.latency_finding",
-    "harness.soundness",
-    "harness.absence",
-    "harness.both",
-    "harness.gate_runtime",
-    "harness.gate",
-    "harness.merged_ladder",
-    "harness.merging",
-    "harness.merge_stage",
-    "harness.against",
-    "harness.gate_latency",
-    "harness.gate_stage",
-    "harness.sharding",
-    "harness.power_record",
-    "harness.power_judge",
-    "harness.power_benchmark",
-    "harness.power_site",
-    "harness.power_plant",
-    "harness.power_weights",
-    "harness.power_text",
-    "harness.power_engine",
-    "harness.power_data",
-    "harness.power_history",
-    "harness.power_plants",
-    "harness.power_clone",
-    "harness.power_run",
-    "harness.power_report",
-    "harness.given",
-    "harness.phase8",
-    "harness.gate_commands",
-    "harness.artefact_commands",
-    "harness.data_commands",
-    "harness.commands",
-    "harness.cli",
-    "harness.__main__",
-]
+# What each room may import: the rooms named, and itself. What is imported inside functions counts too.
+MAY_IMPORT = {
+    "core": "",
+    "drawing": "core",
+    "profile": "core",
+    "chat": "profile core",
+    "record": "chat profile core",
+    "stats": "record core",
+    "quant": "record profile core",
+    "cases": "record chat profile core",
+    "engine": "cases stats quant record chat profile core",
+    "measure": "cases stats record profile core",
+    "gates": "cases stats record chat profile core",
+    "corpus": "engine cases drawing record chat profile core",
+    "stages": "corpus engine quant cases record chat profile core",
+    "survival": "stages engine gates stats quant cases record profile core",
+    "regression": "stages measure gates stats cases record profile core",
+    "shards": "survival stages gates record profile core",
+    "history": "gates record profile core",
+    "report": "history regression survival gates stats drawing record profile core",
+    "runner": "report history survival stages measure gates record profile core",
+}
+WINGS = {"proofs": {"cli"}, "cli": set[str]()}  # they may import every room but those named; no room imports them
+PACKAGE = "phase8"
+LONGEST = 300  # lines of a module
 
-LAZY_MLX = "harness/parsing.py"  # one of mlx-lm's parsers, imported when a reply in its format is read
-STOCK_MLX = "harness/bench_worker.py"  # a script: its stock side must import MLX as any user of mlx-lm does
+LAZY_MLX = "harness/phase8/chat/parsing.py"  # one of mlx-lm's parsers, imported when a reply in its format is read
+STOCK_MLX = (
+    "harness/phase8/proofs/bench/worker.py"  # a script: its stock side must import MLX as any user of mlx-lm does
+)
 
 
 def module_name(path: Path) -> str:
-    """The dotted name of a file below the root."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    """The dotted name of a file of the package."""
+    parts = path.relative_to(ROOT / "harness").with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @cache
 def modules() -> dict[str, Path]:
     """Every module of the harness and its file."""
-    return {module_name(path): path for path in sorted((ROOT / "harness").rglob("*.py"))}
+    return {module_name(path): path for path in sorted((ROOT / "harness" / PACKAGE).rglob("*.py"))}
 
 
 def outside_engine() -> list[Path]:
@@ -300,7 +93,7 @@ def at_module_level(node: ast.AST) -> Iterator[ast.AST]:
 
 
 @cache
-def tree(path: Path) -> ast.AST:
+def tree(path: Path) -> ast.Module:
     """A file's syntax."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -317,18 +110,77 @@ def after_running(code: str) -> str:
     return ran.stdout.strip().splitlines()[-1]
 
 
-def test_the_order_names_every_module_once() -> None:
-    """A new module gets its place in the flow."""
-    assert sorted(ORDER) == sorted(modules())
+def room(name: str) -> str:
+    """The room of a dotted name: ``core`` of ``phase8.core.errors``; the package itself has none."""
+    return name.split(".")[1] if name.count(".") else ""
 
 
-def test_a_module_imports_only_what_stands_before_it() -> None:
-    """Data flows one way. Every module that breaks it is named, with what it imports."""
-    wrong = {}
+def test_every_room_is_in_the_table_and_says_what_it_is_for() -> None:
+    """A new room gets its arrows; none is left in the table that is gone."""
+    rooms = {room(name) for name in modules()} - {"", "__main__"}
+    assert rooms == MAY_IMPORT.keys() | WINGS.keys()
+    packages = [name for name, path in modules().items() if path.name == "__init__.py"]
+    silent = [name for name in packages if not ast.get_docstring(tree(modules()[name]))]
+    assert silent == []
+
+
+def allowed(here: str) -> set[str]:
+    """The rooms that a room may import, itself among them."""
+    if here in MAY_IMPORT:
+        return {here, *MAY_IMPORT[here].split()}
+    return {*MAY_IMPORT, *WINGS} - WINGS[here]
+
+
+def test_the_map_for_contributors_is_the_table() -> None:
+    """One row a room: its job is what it says itself, and what it may import stands beside it."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M))
+    wanted = {}
+    for name in (*MAY_IMPORT, *WINGS):
+        job = (ast.get_docstring(tree(modules()[f"{PACKAGE}.{name}"])) or "").partition("\n")[0]
+        every = "every room but `cli`" if WINGS.get(name) else "every room"
+        wanted[name] = f"{job} | {MAY_IMPORT.get(name, every) or 'no room'}"
+    assert rows == wanted
+
+
+def test_a_room_imports_only_what_the_table_allows() -> None:
+    """Data flows one way. Every import that breaks it is named, with the rule."""
+    broken = []
     for name, path in modules().items():
-        before = ORDER[: ORDER.index(name)] if name in ORDER else []
-        wrong[name] = (imported(ast.walk(tree(path))) & modules().keys()) - {"harness"} - set(before)
-    assert {name: used for name, used in wrong.items() if used} == {}
+        here = room(name)
+        if here in ("", "__main__"):
+            continue
+        rule = f"{here} may import {MAY_IMPORT.get(here, 'all but ' + ', '.join(WINGS.get(here, ()))) or 'no room'}"
+        used = sorted(imported(ast.walk(tree(path))) & modules().keys())
+        broken += [f"{name} imports {other}: {rule}" for other in used if room(other) not in {"", *allowed(here)}]
+    assert broken == []
+
+
+def test_the_table_has_no_way_back() -> None:
+    """If one room may import another, the other may not reach the first again."""
+    names = list(MAY_IMPORT)
+    for here, allowed in MAY_IMPORT.items():
+        assert not set(allowed.split()) - set(names), here
+    done: set[str] = set()
+    while len(done) < len(names):
+        ready = {here for here in names if here not in done and set(MAY_IMPORT[here].split()) <= done}
+        assert ready, f"these rooms import each other in a circle: {sorted(set(names) - done)}"
+        done |= ready
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    """Inside a room too, and inside functions: what a module needs stands before it."""
+    named = {name for name, path in modules().items() if path.name != "__init__.py"}
+    graph = {name: imported(ast.walk(tree(modules()[name]))) & named - {name} for name in named}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"these modules import each other in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    """What is longer has two jobs."""
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_the_harness_does_not_know_its_plugin_or_its_suites() -> None:
@@ -362,17 +214,18 @@ def test_only_one_module_outside_the_engine_imports_mlx_lm_in_a_function() -> No
 
 def test_judging_knows_no_files_and_no_clock(subtests: pytest.Subtests) -> None:
     """Results and limits in, verdicts out."""
-    judging = ["verdicts", "outcome", "judge", "judge_measured", "judge_survival", "judge_audit", "paired", "survival"]
-    for module in [*judging, "finding", "soundness", "absence", "merging"]:
+    pure = [name for name in modules() if room(name) == "gates"]
+    pure += [f"{PACKAGE}.{name}" for name in ("survival.answer", "regression.findings", "regression.validity")]
+    for module in [*pure, f"{PACKAGE}.regression.completeness", f"{PACKAGE}.shards.join"]:
         with subtests.test(module=module):
-            used = {name.split(".")[0] for name in imported(ast.walk(tree(modules()[f"harness.{module}"])))}
+            used = {name.split(".")[0] for name in imported(ast.walk(tree(modules()[module])))}
             assert not used & {"os", "pathlib", "time", "datetime", "random", "subprocess", "json", "io"}
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        "import sys, contextlib\nfrom harness.cli import main\n"
+        "import sys, contextlib\nfrom phase8.cli.main import main\n"
         "with contextlib.suppress(SystemExit):\n    main(['--help'])\n",
         "import sys, pytest\nassert pytest.main(['--collect-only', '-q', 'suites']) == 0\n",
     ],
@@ -389,64 +242,56 @@ def test_help_and_collection_do_not_import_mlx(code: str) -> None:
 def test_reading_a_call_in_mlx_lms_format_loads_the_fast_blas_first() -> None:
     """Whichever of our modules imports MLX, it computes with the same BLAS."""
     code = (
-        "import sys\nfrom harness.formats import parse_reply\n"
+        "import sys\nfrom phase8.chat.formats import parse_reply\n"
         "sys.modules['mlx_lm'] = None  # importing it raises\n"
         "try:\n    parse_reply('<tool_call><function=x></function></tool_call>', 'qwen3-coder', [])\n"
-        "except ImportError:\n    print('harness.engine' in sys.modules)"
+        "except ImportError:\n    print('phase8.engine' in sys.modules)"
     )
     assert after_running(code) == "True"
 
 
 # Beside what is keyed by itself (profile, machine, libraries) or only carries, names and shows.
 _CARRIES = {
-    "errors",
-    "explain",
-    "frozen",
-    "lazily",
-    "blas",
-    "progress",
-    "profile",
-    "machine",
-    "store",
-    "file_hashes",
-    "external",
-    "engine.cpu",
+    *(f"core.{name}" for name in ("errors", "values", "interval", "lazy_imports", "blas", "progress", "project")),
+    *(f"core.{name}" for name in ("file_hashes", "folder_key", "machine", "store")),
+    *(f"record.{name}" for name in ("audit", "integrity", "ladder", "run")),
+    *(f"profile.{name}" for name in ("errors", "limits", "loading", "profile", "sections", "terms")),
+    *("core.artefact", "stages.external", "engine.cpu"),
 }
-_CARRIES |= {"record", "interval", "audit_record", "ladder_record", "survival_record"}
 
 
 def _deciding(entries: list[str]) -> set[str]:
     """All that some modules import, through others too, but for what only carries values."""
-    reached, todo = set[str](), [f"harness.{name}" for name in entries]
+    reached, todo = set[str](), [f"{PACKAGE}.{name}" for name in entries]
     while todo:
         name = todo.pop()
         if name not in reached and name in modules():
             reached.add(name)
             todo += imported(ast.walk(tree(modules()[name])))
-    return {name.removeprefix("harness.") for name in reached - {"harness", "harness.engine"}} - _CARRIES
+    return {name.removeprefix(f"{PACKAGE}.") for name in reached if modules()[name].name != "__init__.py"} - _CARRIES
 
 
 def test_what_decides_a_result_is_in_its_key(subtests: pytest.Subtests) -> None:
     """All that the deciding module imports, through others too: else a commit that breaks it finds old results."""
     for listed, entries in [
-        (ASKING, ["engine.evaluate"]),
-        (SCORING, ["engine.scoring"]),
-        (CHECKING, ["engine.integrity", "engine.delta_stats"]),
-        (FUSING, ["engine.fuse"]),
+        (ASKING, ["engine.generate.replies"]),
+        (SCORING, ["engine.score.score"]),
+        (CHECKING, ["engine.integrity.check", "engine.integrity.delta_stats"]),
+        (FUSING, ["engine.fuse.fuse"]),
     ]:
         with subtests.test(listed=listed, entries=entries):
             named = {file.removesuffix(".py").replace("/", ".") for file in listed}
             assert sorted(_deciding(entries) - named) == []
-            assert sorted(named) == sorted(set(named) & {name.removeprefix("harness.") for name in modules()})
+            assert sorted(named) == sorted(set(named) & {name.removeprefix(f"{PACKAGE}.") for name in modules()})
 
 
 # Steps whose keys hold no code: what decides them, their version, and that code when it was last looked at.
 GUARDED = {
-    "adapter": (["engine.train", "engine.rows"], 6, "ad048c380a9b2bcf"),
-    "base": (["engine.pocket", "corpus_stage"], 12, "085ada084dc338db"),
-    "probe": (["engine.probe", "engine.rows"], 2, "3f4d54796b1f19f1"),
-    "corpus": (["corpus_stage"], 3, "8bc18a4b83dcb251"),
-    "pool": (["corpus_stage"], 2, "8bc18a4b83dcb251"),
+    "adapter": (["engine.train.lora", "engine.load.rows"], 6, "4a3a95b26b1b8f6f"),
+    "base": (["engine.train.pocket", "corpus.stage"], 12, "535b85edd80df312"),
+    "probe": (["engine.train.trainability", "engine.load.rows"], 2, "08f7dd3c9d295f95"),
+    "corpus": (["corpus.stage"], 3, "ec83f2d1e543efea"),
+    "pool": (["corpus.stage"], 2, "ec83f2d1e543efea"),
 }
 
 

@@ -1,7 +1,7 @@
 """Templates, stylesheets and scripts are parsed, not searched."""
 
-from harness.asset_index import index_asset
-from harness.symbols import Asset, AssetKind
+from phase8.corpus.sources.asset_index import index_asset
+from phase8.corpus.sources.symbols import Asset, AssetKind
 
 TEMPLATE = """{% extends "base.html" %}
 {# {% block hidden %} #}

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from harness.audit import audit
-from harness.audit_record import WAYS, AuditRecord
-from harness.both import Both
-from harness.cases import Case
-from harness.errors import InvalidInput
-from harness.gate_runtime import runtime
-from harness.profile import Audit, Prompting
-from harness.record import Reply
-from harness.work import AuditWork
+from phase8.cases.cases import Case
+from phase8.cases.jobs import AuditWork
+from phase8.core.errors import InvalidInput
+from phase8.measure.audit import audit
+from phase8.profile.limits import Audit
+from phase8.profile.sections import Prompting
+from phase8.record.audit import WAYS, AuditRecord
+from phase8.record.run import Reply
+from phase8.regression.pairing import Both
+from phase8.regression.runtime import runtime
 from suites.unit import records, tiny
 from suites.unit.gates import PROFILE
 
@@ -38,11 +39,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> AuditWork:
     """A tiny model, sharpened until its tokens are clearly likelier than others, and the replies it was judged on."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
-    from harness.engine.chat import case_tokens, stop_ids
-    from harness.engine.generate import greedy
-    from harness.engine.models import load_fast
-    from harness.replies import read_reply
+    from phase8.cases.replies import read_reply
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.generate.batched import greedy
+    from phase8.engine.load.chat import case_tokens, stop_ids
+    from phase8.engine.load.models import load_fast
 
     root = tmp_path_factory.mktemp("audit")
     (root / "tokenizer").mkdir()
@@ -81,7 +82,7 @@ def baseline(work: AuditWork) -> AuditRecord:
 
 def here(work: AuditWork) -> AuditRecord:
     """The audit in this process, whose runtime a test may change."""
-    from harness.engine.audited import audited
+    from phase8.engine.timing.audit_worker import audited
 
     return audited(work)
 
@@ -117,8 +118,8 @@ def test_the_odds_are_the_models_own(work: AuditWork, baseline: AuditRecord) -> 
     import mlx.core as mx
     import numpy as np
 
-    from harness.engine.chat import case_tokens
-    from harness.engine.models import load_fast
+    from phase8.engine.load.chat import case_tokens
+    from phase8.engine.load.models import load_fast
 
     model, tokenizer = load_fast(work.folder)
     prompt = case_tokens(tokenizer, CASES[0], [], PROMPTING)
@@ -144,7 +145,8 @@ def _activation(monkeypatch: pytest.MonkeyPatch, _: AuditWork) -> None:
 
 
 def _weights(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
-    from harness.engine import audited, models
+    from phase8.engine.load import models
+    from phase8.engine.timing import audit_worker as audited
 
     def load(folder: Path, adapter: Path | None) -> Any:
         model, tokenizer = models.load_fast(folder, adapter)
@@ -225,8 +227,8 @@ def _every_other(written: Iterator[Any]) -> Callable[..., Any]:
 
 def test_replies_that_differ_when_written_again_are_unstable(work: AuditWork, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the judged replies were."""
-    from harness.engine import audited
-    from harness.engine.generate import Generated
+    from phase8.engine.generate.batched import Generated
+    from phase8.engine.timing import audit_worker as audited
 
     once = [Generated(tokens=reply.tokens, finish=reply.finish) for reply in work.judged]
     again = [Generated(tokens=(299,), finish="stop"), *once[1:]]
@@ -238,7 +240,7 @@ def test_replies_that_differ_when_written_again_are_unstable(work: AuditWork, mo
 
 def test_a_prompt_cache_that_is_reused_wrongly_is_found(work: AuditWork, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cold and cached replies part."""
-    from harness.engine import generate
+    from phase8.engine.generate import batched as generate
 
     whole = generate._read_prefix
     monkeypatch.setattr(generate, "_read_prefix", lambda model, tokens: whole(model, tokens[:-1]))
@@ -251,7 +253,7 @@ def test_models_whose_cache_cannot_be_batched_are_audited_one_prompt_at_a_time(
     work: AuditWork, baseline: AuditRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same tokens, and odds that rounding alone tells apart."""
-    from harness.engine import audited
+    from phase8.engine.timing import audit_worker as audited
 
     monkeypatch.setattr(audited, "KVCache", type("Another", (), {}))
     found = here(work)

@@ -1,9 +1,9 @@
 """Audits in the reports: how many prompts are stable, and the others by name."""
 
-from harness.audit_rows import audit_rows
-from harness.markdown import markdown
-from harness.page import html
-from harness.record import RunRecord
+from phase8.record.run import RunRecord
+from phase8.report.audit import audit_rows
+from phase8.report.html import html
+from phase8.report.markdown import markdown
 from suites.unit import records
 from suites.unit.audits import audit, prompt
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench_fuse, synthetic
-from harness.bench_fuse import Cost, _commands, _run, _summary
-from harness.cli import main
-from harness.store import PARTIAL, Store
-from harness.synthetic import layers_of
+from phase8.cli.main import main
+from phase8.core.store import PARTIAL, Store
+from phase8.proofs.bench import fuse as bench_fuse
+from phase8.proofs.bench.fuse import Cost, _commands, _run, _summary
+from phase8.quant import synthetic
+from phase8.quant.synthetic import layers_of
 
 
 def test_twice_the_parameters_are_twice_the_layers() -> None:
@@ -19,10 +20,10 @@ def test_twice_the_parameters_are_twice_the_layers() -> None:
 
 def test_the_synthetic_model_fuses_at_every_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here with small layers; base and adapter are folders that mlx-lm takes."""
-    from harness.engine.fuse import fuse
-    from harness.engine.models import load_shipped
-    from harness.engine.synthetic import make_synthetic
-    from harness.fusing import target
+    from phase8.engine.fuse.fuse import fuse
+    from phase8.engine.load.models import load_shipped
+    from phase8.engine.synthetic import make_synthetic
+    from phase8.quant.layout import target
 
     for name, value in {"HIDDEN": 128, "EXPERTS": 4, "EXPERT_SIZE": 64, "VOCABULARY": 320, "HEAD_SIZE": 8}.items():
         monkeypatch.setattr(synthetic, name, value)

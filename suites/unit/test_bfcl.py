@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.bfcl import Accepted, AskedBatch, BenchmarkReply, Item, json_schema, read_benchmark
-from harness.bfcl_report import NOTE, markdown, save, show
-from harness.bfcl_run import Report, default_variant, measure, read_batches, replies_step
-from harness.bfcl_scoring import Judgement, is_accepted, judge, reading_tools, standardised
-from harness.cli import main
-from harness.errors import InvalidInput
-from harness.formats import Call, describe_tools, render_call
-from harness.profile import Format, load
-from harness.record import Finish
+from phase8.cases.benchmark import AskedBatch, BenchmarkReply
+from phase8.chat.formats import Call, describe_tools, render_call
+from phase8.cli.main import main
+from phase8.core.errors import InvalidInput
+from phase8.profile.loading import load
+from phase8.profile.terms import Format
+from phase8.proofs.bfcl.items import Accepted, Item, json_schema, read_benchmark
+from phase8.proofs.bfcl.report import NOTE, markdown, save, show
+from phase8.proofs.bfcl.run import Report, default_variant, measure, read_batches, replies_step
+from phase8.proofs.bfcl.scoring import Judgement, is_accepted, judge, reading_tools, standardised
+from phase8.record.run import Finish
 from suites.unit.profiles import flow, prompting, smollm2, write_profile
 
 AREA: dict[str, Any] = {
@@ -402,7 +404,7 @@ def test_the_terminal_shows_the_table_and_says_that_nothing_is_gated(report: Rep
 
 def test_batches_hold_every_row_once_and_stay_within_memory() -> None:
     """Shortest first; one prompt that is longer than all memory is asked alone."""
-    from harness.engine.bfcl import _TOKENS_AT_ONCE, batches
+    from phase8.engine.generate.benchmark import _TOKENS_AT_ONCE, batches
 
     lengths = [600, 50, 20_000, *[100] * 100]
     found = batches(lengths, 96)
@@ -415,7 +417,7 @@ def test_batches_hold_every_row_once_and_stay_within_memory() -> None:
 
 def test_replies_go_to_their_own_items_and_a_kept_batch_of_others_is_asked_again(tmp_path: Path) -> None:
     """Prompts are sorted by length to be asked; what an interrupted attempt left is trusted by its ids alone."""
-    from harness.engine.bfcl import ask
+    from phase8.engine.generate.benchmark import ask
     from suites.unit import tiny
 
     for name in ("tokenizer", "together", "alone"):

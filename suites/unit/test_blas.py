@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from harness.blas import Arithmetic, arithmetic, blas, limited_to
-from harness.machine import numeric_environment
-from harness.profile import ROOT
+from phase8.core.blas import Arithmetic, arithmetic, blas, limited_to
+from phase8.core.machine import numeric_environment
+from phase8.core.project import ROOT
 
-_KEY = "import json; from harness.machine import numeric_environment; print(json.dumps(numeric_environment()))"
+_KEY = "import json; from phase8.core.machine import numeric_environment; print(json.dumps(numeric_environment()))"
 _NO_SETTINGS = {k: v for k, v in os.environ.items() if not k.startswith(("MKL_", "OMP_", "OPENBLAS_", "PHASE8_"))}
 
 
@@ -82,8 +82,8 @@ def test_products_are_the_same_whenever_they_are_asked_for() -> None:
 def test_a_tiny_model_trains_alike_whatever_threads_the_run_has() -> None:
     """It keeps to one, so that its adapter is the same; what is fused and asked with more threads is not."""
     code = (
-        "from pathlib import Path; from harness.flow import Flow; from harness.profile import load\n"
-        "from harness.store import Store; flow = Flow(load('pocket'), Store(Path('nowhere')))\n"
+        "from pathlib import Path; from phase8.stages.flow import Flow; from phase8.profile.loading import load\n"
+        "from phase8.core.store import Store; flow = Flow(load('pocket'), Store(Path('nowhere')))\n"
         "print(flow.base.key, flow.adapter.key, flow.fused(5).key)"
     )
     keys = []

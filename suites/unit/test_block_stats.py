@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from harness.block_stats import LEAST, LEVEL, LOOK_LEVEL, block_value, bounds, judge
-from harness.lazily import np
+from phase8.core.lazy_imports import np
+from phase8.stats.ab_blocks import LEAST, LEVEL, LOOK_LEVEL, block_value, bounds, judge
 
 LIMIT = 1.05
 

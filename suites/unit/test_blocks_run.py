@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.block_record import SIDES, Counters, Side
-from harness.block_stats import block_value
-from harness.blocks_run import BlockRun, Measurable
-from harness.cases import Case
-from harness.disturbance import Reading, between, why_dropped
-from harness.errors import InvalidInput
-from harness.lazily import psutil
-from harness.profile import QUANTITIES, LatencyWork, Prompting
-from harness.work import Work
+from phase8.cases.cases import Case
+from phase8.cases.jobs import Work
+from phase8.core.errors import InvalidInput
+from phase8.core.lazy_imports import psutil
+from phase8.measure.ab_blocks import BlockRun, Measurable
+from phase8.measure.machine_noise import Reading, between, why_dropped
+from phase8.profile.limits import LatencyWork
+from phase8.profile.sections import Prompting
+from phase8.profile.terms import QUANTITIES
+from phase8.record.ab_blocks import SIDES, Counters, Side
+from phase8.stats.ab_blocks import block_value
 from suites.unit import tiny
 
 CASE = Case(

@@ -1,8 +1,8 @@
 """What probes, phrasings and the adapter say of each variant."""
 
-from harness.breakdown import breakdowns
-from harness.record import Reply
-from harness.summary import Proportion
+from phase8.record.run import Reply
+from phase8.report.breakdown import breakdowns
+from phase8.report.rows import Proportion
 from suites.unit.records import held_out, loss, probes, record, variant, verdict
 
 

@@ -19,16 +19,17 @@ from syrupy.location import PyTestLocation
 from syrupy.session import SnapshotSession
 
 from fixtures.calls import AcceptedCalls, CallsExtension
-from harness import snapshots
-from harness.flow import Flow
-from harness.formats import Call
-from harness.judge import Evidence
-from harness.judge_calls import plain_calls
-from harness.profile import Budgets, load
-from harness.record import Reply, Verdict
-from harness.runfile import load_run, load_verdict
-from harness.snapshots import folder_of
-from harness.store import Store
+from phase8.chat.formats import Call
+from phase8.core.store import Store
+from phase8.gates.replies import Evidence
+from phase8.gates.tool_calls import plain_calls
+from phase8.profile.limits import Budgets
+from phase8.profile.loading import load
+from phase8.record import snapshots
+from phase8.record.files import load_run, load_verdict
+from phase8.record.run import Reply, Verdict
+from phase8.record.snapshots import folder_of
+from phase8.stages.flow import Flow
 from suites.unit import records, scratch
 
 PROFILE = """

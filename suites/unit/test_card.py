@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import card, card_facts
-from harness.cli import main
-from harness.profile import Profile
-from harness.record import CorpusRecord
+from phase8.cli.main import main
+from phase8.corpus import card, card_facts
+from phase8.profile.profile import Profile
+from phase8.record.run import CorpusRecord
 from suites.unit.profiles import READY, located, write_profile
 
 HOSTILE = "<script>alert(1)</script> | `x` [a](http://b) \x1b[31m\u202e"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.cases import canonical_cases, held_out_cases, probe_cases, read_tools, system_message
-from harness.errors import InvalidInput
-from harness.formats import Call, render_call
-from harness.profile import load
+from phase8.cases.cases import canonical_cases, held_out_cases, probe_cases, read_tools, system_message
+from phase8.chat.formats import Call, render_call
+from phase8.core.errors import InvalidInput
+from phase8.profile.loading import load
 from suites.unit.profiles import located, prompting
 from suites.unit.shipped_tools import TOOLS
 

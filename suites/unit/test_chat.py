@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from harness.cases import Case, system_message
-from harness.errors import InvalidInput
-from harness.formats import Call, Tools, parse_reply, render_call
-from harness.profile import Format, Prompting
+from phase8.cases.cases import Case, system_message
+from phase8.chat.formats import Call, Tools, parse_reply, render_call
+from phase8.core.errors import InvalidInput
+from phase8.profile.sections import Prompting
+from phase8.profile.terms import Format
 from suites.unit.profiles import prompting
 from suites.unit.shipped_tools import TOOLS
 from suites.unit.templates import HERMES, QWEN3_CODER
@@ -28,7 +29,7 @@ NAMES = {HERMES: "hermes-template", QWEN3_CODER: "qwen3-coder-template", None: "
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny tokenizer whose template ignores tools."""
-    from harness.engine.pocket import train_tokenizer
+    from phase8.engine.train.pocket import train_tokenizer
 
     out = tmp_path_factory.mktemp("tokenizer")
     train_tokenizer(["find it in a.py tool_call function parameter name arguments"] * 50, 400, out)
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tokenizer_of(folder: Path, template: str | None = None) -> "TokenizerWrapper":
     """The tokenizer with another chat template."""
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(folder)
     if template:
@@ -69,7 +70,7 @@ def with_structure(messages: list[dict[str, Any]], arguments: Any) -> list[dict[
 
 def learnt(tokenizer: "TokenizerWrapper", messages: list[dict[str, Any]], style: Format) -> tuple[str, list[str]]:
     """The whole row as text, and each assistant turn of it that is trained on."""
-    from harness.engine.chat import stop_ids, training_row
+    from phase8.engine.load.chat import stop_ids, training_row
 
     row = training_row(tokenizer, messages, stop_ids(tokenizer, ("<|im_end|>",)), TOOLS, told(style))
     marked = [token for token, mine in zip(row.tokens, row.assistant, strict=True) if mine]
@@ -82,14 +83,14 @@ def test_whether_a_template_reads_tools_is_found_out_by_rendering(
     folder: Path, template: str | None, reads: bool
 ) -> None:
     """With and without them."""
-    from harness.engine.template import template_reads_tools
+    from phase8.engine.load.template import template_reads_tools
 
     assert template_reads_tools(tokenizer_of(folder, template)) is reads
 
 
 def test_a_template_that_takes_no_system_message_is_asked_without_one(folder: Path) -> None:
     """Some raise an error for it."""
-    from harness.engine.template import template_reads_tools
+    from phase8.engine.load.template import template_reads_tools
 
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     assert template_reads_tools(tokenizer_of(folder, refusing + HERMES))
@@ -99,7 +100,7 @@ def test_a_template_that_takes_no_system_message_is_asked_without_one(folder: Pa
 @pytest.mark.parametrize("style", FORMATS)
 def test_a_row_of_the_corpus_is_the_same_tokens_where_the_template_ignores_tools(folder: Path, style: Format) -> None:
     """Its system prompt and its calls are text already."""
-    from harness.engine.chat import prompt_tokens, stop_ids, training_row
+    from phase8.engine.load.chat import prompt_tokens, stop_ids, training_row
 
     tokenizer, messages = tokenizer_of(folder), conversation(style)
     stops = stop_ids(tokenizer, ("<|im_end|>",))
@@ -158,7 +159,7 @@ def test_a_call_that_the_template_would_change_stays_text(folder: Path) -> None:
     schema = {"type": "object", "properties": {"paths": {"type": "array", "items": {"type": "string"}}}}
     tools: Tools = [{"type": "function", "function": {"name": "look", "parameters": schema}}]
     call = Call(name="look", arguments={"paths": ["it's", "b"]})
-    from harness.engine.template import as_the_template_wants
+    from phase8.engine.load.template import as_the_template_wants
 
     messages = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": render_call(call, "qwen3-coder")}]
     given = as_the_template_wants(tokenizer_of(folder, QWEN3_CODER), messages, tools, told("qwen3-coder"))
@@ -168,7 +169,7 @@ def test_a_call_that_the_template_would_change_stays_text(folder: Path) -> None:
 
 def test_a_row_with_tools_has_them_described_where_the_template_ignores_them(folder: Path) -> None:
     """With the profile's system prompt, or after the row's own; never twice, and not where a profile has no place."""
-    from harness.engine.template import as_the_template_wants
+    from phase8.engine.load.template import as_the_template_wants
 
     tokenizer, user = tokenizer_of(folder), {"role": "user", "content": "Hi"}
     own = {"role": "system", "content": "Be brief."}
@@ -183,7 +184,7 @@ def test_a_row_with_tools_has_them_described_where_the_template_ignores_them(fol
 
 def test_a_row_that_tells_of_no_tools_is_left_as_it_is(folder: Path) -> None:
     """Nothing is told that the row does not tell."""
-    from harness.engine.template import as_the_template_wants
+    from phase8.engine.load.template import as_the_template_wants
 
     user = {"role": "user", "content": "Hi"}
     for template in (HERMES, None):
@@ -194,7 +195,7 @@ def test_a_row_that_tells_of_no_tools_is_left_as_it_is(folder: Path) -> None:
 @pytest.mark.parametrize(("own", "named"), [(None, "read_file"), ((), None), (tuple(TOOLS[2:]), "list_directory")])
 def test_a_case_is_told_of_its_own_tools(folder: Path, own: tuple[dict, ...] | None, named: str | None) -> None:
     """Of the profile's where it says nothing of any."""
-    from harness.engine.chat import case_tokens
+    from phase8.engine.load.chat import case_tokens
 
     tokenizer = tokenizer_of(folder, HERMES)
     message = {"role": "user", "content": "Hi"}
@@ -205,7 +206,7 @@ def test_a_case_is_told_of_its_own_tools(folder: Path, own: tuple[dict, ...] | N
 
 def test_a_split_is_read_with_the_tools_of_its_rows(folder: Path, tmp_path: Path) -> None:
     """A call that the format cannot carry is refused with its line."""
-    from harness.engine.rows import read_split
+    from phase8.engine.load.rows import read_split
 
     good = {"messages": conversation("hermes"), "tools": TOOLS}
     bad = {"messages": with_structure(good["messages"], {"path": "</tool_call>"}), "tools": TOOLS}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.cli import parser
-from harness.profile import ROOT
+from phase8.cli.main import parser
+from phase8.core.project import ROOT
 
 if TYPE_CHECKING:
     from suites.unit.github import GitHub
@@ -145,12 +145,12 @@ def test_the_caller_gives_only_inputs_that_there_are() -> None:
 
 def test_what_a_job_hands_on_is_what_the_plan_prints() -> None:
     """Each ``steps.plan.outputs.NAME`` is a line of ``harness shards``, each matrix value a field of a shard."""
-    from harness import profile
-    from harness.flow import Flow
-    from harness.sharding import Shard, outputs
-    from harness.store import Store
+    from phase8.core.store import Store
+    from phase8.profile import loading
+    from phase8.shards.plan import Shard, outputs
+    from phase8.stages.flow import Flow
 
-    plan = outputs(Flow(profile.load("pocket"), Store(ROOT / "build")))
+    plan = outputs(Flow(loading.load("pocket"), Store(ROOT / "build")))
     printed = dict(line.split("=", 1) for line in plan.splitlines())
     text = (WORKFLOWS / "phase8.yml").read_text(encoding="utf-8")
     assert set(re.findall(r"steps\.plan\.outputs\.(\w+)", text)) <= set(printed)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.claims import claims
-from harness.formats import Call
+from phase8.chat.formats import Call
+from phase8.corpus.checks.claims import claims
 
 PLACES = "shop/a.py:12:class Amber:\nshop/a.py:30:class AmberLeaf:\nshop/b.py:4:Amber = 1"
 GREP = Call(name="run_command", arguments={"command": "grep -rn Amber shop"})

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import phase8
-from harness.cli import main
-from harness.errors import InvalidInput
-from harness.profile import ROOT, load
-from harness.runfile import clear_reports
+from phase8.cli.main import main
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.profile.loading import load
+from phase8.record.files import clear_reports
+from phase8.runner import run as phase8
 from suites.unit.profiles import READY, flow, smollm2, write_profile
 
 FILES = """
@@ -171,7 +172,7 @@ def test_listing_artefacts_beside_remembered_hashes_works(tmp_path: Path, capsys
 
 def write_tiny_model(folder: Path) -> None:
     """A real one-layer model in mlx-lm's format, with no tokenizer."""
-    from harness.engine.arrays import mx
+    from phase8.engine.arrays import mx
 
     layer, square = "model.layers.0", mx.zeros((WIDTH, WIDTH))
     weights = {

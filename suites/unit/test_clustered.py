@@ -7,11 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from harness import clustered
-from harness import coverage as coverage_module
-from harness.clustered import drawn, ratio, summed
-from harness.coverage import TRUE, Setting, coverage, worlds
-from harness.lazily import np
+from phase8.core.lazy_imports import np
+from phase8.proofs import interval_coverage as coverage_module
+from phase8.proofs.interval_coverage import TRUE, Setting, coverage, worlds
+from phase8.stats import cluster_bootstrap as clustered
+from phase8.stats.cluster_bootstrap import drawn, ratio, summed
 
 
 def test_a_mean_is_the_ratio_to_a_count() -> None:

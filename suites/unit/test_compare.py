@@ -5,9 +5,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from harness.compare import Comparison, compare, render
-from harness.differences import mcnemar, newcombe
-from harness.summary import DECODE
+from phase8.record.view import DECODE
+from phase8.report.compare import Comparison, compare, render
+from phase8.stats.paired_tests import mcnemar, newcombe
 from suites.unit.records import environment, held_out, memory, record, samples, variant, verdict
 
 

@@ -1,6 +1,6 @@
 """Decisions by label."""
 
-from harness.confusion import by_category, confusion, in_words
+from phase8.stats.confusion import by_category, confusion, in_words
 from suites.unit.records import probes, reply
 
 

@@ -4,11 +4,11 @@ from typing import get_args
 
 import pytest
 
-from harness.cases import system_message
-from harness.conversation import calls_as_structure, calls_as_text, without_description
-from harness.errors import InvalidInput
-from harness.formats import Call, render_call
-from harness.profile import Format
+from phase8.cases.cases import system_message
+from phase8.chat.conversation import calls_as_structure, calls_as_text, without_description
+from phase8.chat.formats import Call, render_call
+from phase8.core.errors import InvalidInput
+from phase8.profile.terms import Format
 from suites.unit.profiles import prompting
 from suites.unit.shipped_tools import TOOLS
 

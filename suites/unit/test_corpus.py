@@ -8,21 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from harness import corpus, selection, sources
-from harness.corpus import Splits
-from harness.direct import first_sentence, hand_written
-from harness.errors import InvalidInput
-from harness.example import Example, Provenance
-from harness.formats import Call, parse_reply
-from harness.held_back import HeldBack, is_held_back
-from harness.leakage import measure, require_none
-from harness.phrasings import read_phrasings
-from harness.profile import MinedCorpus, Prompting
-from harness.pruning import CANONICAL as ABOUT_CANONICAL
-from harness.pruning import DUPLICATE, NEAR_PROBE, OUTSIDE, REASONS, ROW, UNSEEN
-from harness.sources import Sources
-from harness.splits import NAMES, quotas
-from harness.tools import is_cut, run
+from phase8.chat.formats import Call, parse_reply
+from phase8.core.errors import InvalidInput
+from phase8.corpus import pool as corpus
+from phase8.corpus.checks.leakage import measure, require_none
+from phase8.corpus.mining.direct_answers import first_sentence, hand_written
+from phase8.corpus.mining.example import Example, Provenance
+from phase8.corpus.mining.templates import read_phrasings
+from phase8.corpus.pool import Splits
+from phase8.corpus.sources import distributions as sources
+from phase8.corpus.sources.distributions import Sources
+from phase8.corpus.split import select as selection
+from phase8.corpus.split.decontamination import HeldBack, is_held_back
+from phase8.corpus.split.pruning import CANONICAL as ABOUT_CANONICAL
+from phase8.corpus.split.pruning import DUPLICATE, NEAR_PROBE, OUTSIDE, REASONS, ROW, UNSEEN
+from phase8.corpus.split.quotas import NAMES, quotas
+from phase8.corpus.tools.run import is_cut, run
+from phase8.profile.sections import MinedCorpus, Prompting
 from suites.unit.examples import direct
 from suites.unit.shipped_tools import TOOLS
 

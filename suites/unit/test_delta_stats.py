@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.fusing import Target, target
-from harness.survival_record import FolderDelta, ModuleDelta
+from phase8.quant.layout import Target, target
+from phase8.record.integrity import FolderDelta, ModuleDelta
 from suites.unit.tiny import MOE, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 QUERY, EXPERTS = "model.layers.1.self_attn.q_proj", "model.layers.1.mlp.switch_mlp.up_proj"
@@ -22,8 +22,8 @@ def moe(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def measured(base: Path, adapter: Path, fused_from: Path, out: Path, *targets: Target) -> list[FolderDelta]:
     """The figures of folders fused from an adapter, against another or the same."""
-    from harness.engine.delta_stats import delta_stats
-    from harness.engine.fuse import fuse
+    from phase8.engine.fuse.fuse import fuse
+    from phase8.engine.integrity.delta_stats import delta_stats
 
     folders = [out / f"{number}" for number in range(len(targets))]
     for folder in folders:
@@ -42,7 +42,7 @@ def test_figures_are_those_of_the_plain_formulas(moe: tuple[Path, Path], tmp_pat
     import mlx.core as mx
     import numpy as np
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     base, adapter = moe
     (found,) = measured(base, adapter, adapter, tmp_path, target(5, 32, "preserve"))
@@ -94,7 +94,7 @@ def test_more_bits_leave_more_of_the_delta(moe: tuple[Path, Path], tmp_path: Pat
 
 def test_without_the_adapter_nothing_changed(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """A control against the real delta."""
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     zero_adapter(*moe, tmp_path / "zero")
     (found,) = measured(*moe, tmp_path / "zero", tmp_path, target(5, 64, "mlx-lm"))

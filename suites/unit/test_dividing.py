@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from harness.dividing import Divider
-from harness.errors import InvalidInput
-from harness.example import Example
-from harness.near import Index
-from harness.pruning import HELD_OUT, NEAR_DUPLICATE, SHARE, UNSEEN
-from harness.splits import NAMES, Quota
+from phase8.core.errors import InvalidInput
+from phase8.corpus.mining.example import Example
+from phase8.corpus.near_duplicates import Index
+from phase8.corpus.split.assign import Divider
+from phase8.corpus.split.pruning import HELD_OUT, NEAR_DUPLICATE, SHARE, UNSEEN
+from phase8.corpus.split.quotas import NAMES, Quota
 from suites.unit.examples import direct, tool, written
 
 WANTED = {"train": Quota(tool=24, direct=8), "valid": Quota(tool=3, direct=1), "test": Quota(tool=4, direct=2)}

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import history, history_file
-from harness.audit_record import WAYS
-from harness.cli import main
-from harness.outcome import outcome
-from harness.profile import PROFILES, ROOT
-from harness.record import RunRecord
-from harness.runfile import load_run, load_verdict
-from harness.store import HISTORY
-from harness.survival import COST
-from harness.verdicts import GATES
+from phase8.cli.main import main
+from phase8.core.project import ROOT
+from phase8.core.store import HISTORY
+from phase8.gates.outcome import outcome
+from phase8.gates.verdicts import GATES
+from phase8.history import file as history_file
+from phase8.history import lanes as history
+from phase8.profile.loading import PROFILES
+from phase8.record.audit import WAYS
+from phase8.record.files import load_run, load_verdict
+from phase8.record.run import RunRecord
+from phase8.survival.answer import COST
 from suites.unit.pocket_run import PocketRun, harness
 
 BUILT = (
@@ -226,7 +228,7 @@ def test_every_artefact_is_sound(build: Path, reports: Path) -> None:
 def test_a_fused_folder_loads_in_mlx_lm_and_answers(build: Path, reports: Path) -> None:
     """Through mlx-lm's own load and generate, in a process that knows nothing of the harness's models."""
     code = (
-        "import sys, harness.engine; from mlx_lm import load, generate\n"
+        "import sys, phase8.engine; from mlx_lm import load, generate\n"
         "for folder in sys.argv[1:]:\n"
         "    model, tokenizer = load(folder)\n"
         "    prompt = tokenizer.apply_chat_template([{'role': 'user', 'content': 'hi'}], add_generation_prompt=True)\n"

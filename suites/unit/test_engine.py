@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import InvalidInput
+from phase8.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from harness.engine.chat import Row
+    from phase8.engine.load.chat import Row
 
 STOPS = ("<|im_end|>",)
 CHAT = [
@@ -28,9 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlx_lm.models import qwen3_moe
     from mlx_lm.utils import save
 
-    from harness.engine.pocket import model_config, train_tokenizer
-    from harness.engine.tokenizer import read_tokenizer
-    from harness.profile import PocketBase
+    from phase8.engine.load.tokenizer import read_tokenizer
+    from phase8.engine.train.pocket import model_config, train_tokenizer
+    from phase8.profile.sections import PocketBase
 
     out = tmp_path_factory.mktemp("model")
     train_tokenizer(["find it in a.py call Help."] * 50, 300, out)
@@ -56,8 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_assistant_turn_is_marked_and_nothing_else(folder: Path) -> None:
     """From its first token to its stop token; the template's own tokens are left out."""
-    from harness.engine.chat import stop_ids, training_row
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.chat import stop_ids, training_row
+    from phase8.engine.load.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(folder)
     row = training_row(tokenizer, CHAT, stop_ids(tokenizer, STOPS))
@@ -67,8 +67,8 @@ def test_every_assistant_turn_is_marked_and_nothing_else(folder: Path) -> None:
 
 def test_a_stop_sequence_of_several_tokens_is_refused(folder: Path) -> None:
     """No reply could be trained to end with it."""
-    from harness.engine.chat import stop_ids
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.chat import stop_ids
+    from phase8.engine.load.tokenizer import read_tokenizer
 
     with pytest.raises(InvalidInput, match="must be one"):
         stop_ids(read_tokenizer(folder), ("STOP HERE",))
@@ -76,14 +76,14 @@ def test_a_stop_sequence_of_several_tokens_is_refused(folder: Path) -> None:
 
 def rows(*lengths: int) -> "list[Row]":
     """Rows of these lengths, each with its own token."""
-    from harness.engine.chat import Row
+    from phase8.engine.load.chat import Row
 
     return [Row(tokens=(i + 1,) * n, assistant=(False,) + (True,) * (n - 1)) for i, n in enumerate(lengths)]
 
 
 def test_batches_from_the_middle_are_those_of_an_uninterrupted_run() -> None:
     """Over the end of an epoch too: the batch cursor is one number."""
-    from harness.engine.batches import shuffled
+    from phase8.engine.train.batches import shuffled
 
     data = rows(*range(3, 13))
     whole, later = shuffled(data, 2, 7, 0), shuffled(data, 2, 7, 8)
@@ -93,7 +93,7 @@ def test_batches_from_the_middle_are_those_of_an_uninterrupted_run() -> None:
 
 def test_fewer_rows_than_a_batch_are_refused() -> None:
     """Instead of a division by zero in the middle of training."""
-    from harness.engine.batches import batch_order
+    from phase8.engine.train.batches import batch_order
 
     with pytest.raises(InvalidInput, match="do not fill one batch"):
         batch_order(rows(4), 2)
@@ -101,7 +101,7 @@ def test_fewer_rows_than_a_batch_are_refused() -> None:
 
 def test_padding_is_never_a_target() -> None:
     """The mask covers the targets, shifted by one, and no padded position; the positions are those of the mask."""
-    from harness.engine.batches import PAD_TO, to_arrays
+    from phase8.engine.train.batches import PAD_TO, to_arrays
 
     tokens, mask, where = to_arrays(rows(4, 6))
     assert tokens.shape == (2, 1 + PAD_TO)
@@ -115,7 +115,7 @@ def test_padding_is_never_a_target() -> None:
 
 def test_the_halves_of_a_batch_hold_its_rows_once_and_pad_little() -> None:
     """Short rows are padded to the longest of the short ones; a batch of one row has one part."""
-    from harness.engine.batches import PAD_TO, to_arrays
+    from phase8.engine.train.batches import PAD_TO, to_arrays
 
     short, _, short_where, long, long_mask, _ = to_arrays(rows(4, 40, 5, 6), parts=2)
     assert (short.shape, long.shape) == ((3, 1 + PAD_TO), (1, 1 + 3 * PAD_TO))
@@ -129,10 +129,10 @@ def test_a_batch_in_halves_has_the_loss_of_the_whole(folder: Path) -> None:
     import mlx.core as mx
     import mlx.nn as nn
 
-    from harness.engine.arrays import named_arrays
-    from harness.engine.batches import to_arrays
-    from harness.engine.loss import assistant_loss
-    from harness.engine.models import load_fast
+    from phase8.engine.arrays import named_arrays
+    from phase8.engine.load.models import load_fast
+    from phase8.engine.train.batches import to_arrays
+    from phase8.engine.train.loss import assistant_loss
 
     model, _ = load_fast(folder)
     of_loss = nn.value_and_grad(model, assistant_loss(model))
@@ -150,10 +150,10 @@ def test_the_loss_of_marked_positions_is_that_of_all_logits(folder: Path) -> Non
     import mlx.core as mx
     import mlx.nn as nn
 
-    from harness.engine.arrays import named_arrays
-    from harness.engine.batches import to_arrays
-    from harness.engine.loss import assistant_loss
-    from harness.engine.models import load_fast
+    from phase8.engine.arrays import named_arrays
+    from phase8.engine.load.models import load_fast
+    from phase8.engine.train.batches import to_arrays
+    from phase8.engine.train.loss import assistant_loss
 
     model, _ = load_fast(folder)
 
@@ -175,8 +175,8 @@ def test_a_model_whose_head_cannot_be_parted_is_trained_on_all_logits(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that scales its logits, say: body and head apart would give another loss."""
-    from harness.engine.loss import can_be_parted
-    from harness.engine.models import load_fast
+    from phase8.engine.load.models import load_fast
+    from phase8.engine.train.loss import can_be_parted
 
     model, _ = load_fast(folder)
     assert can_be_parted(model)
@@ -190,8 +190,8 @@ def test_batched_replies_are_those_of_mlx_lm_one_by_one(folder: Path) -> None:
     """Prompts of different lengths with a common beginning, greedy, against mlx-lm's own generation."""
     from mlx_lm import stream_generate
 
-    from harness.engine.generate import greedy, shared_prefix
-    from harness.engine.models import load_fast
+    from phase8.engine.generate.batched import greedy, shared_prefix
+    from phase8.engine.load.models import load_fast
 
     model, tokenizer = load_fast(folder)
     prompts = [[1, 5, 6, 7, *range(8, 8 + n)] for n in (1, 4, 9)]
@@ -206,8 +206,8 @@ def test_batched_replies_are_those_of_mlx_lm_one_by_one(folder: Path) -> None:
 
 def test_a_reply_ends_before_its_stop_token(folder: Path) -> None:
     """The stop token is not part of the reply, and the others in the batch go on."""
-    from harness.engine.generate import greedy
-    from harness.engine.models import load_fast
+    from phase8.engine.generate.batched import greedy
+    from phase8.engine.load.models import load_fast
 
     model, tokenizer = load_fast(folder)
     prompts = [[1, 5, 6], [1, 9, 12, 30]]
@@ -223,7 +223,7 @@ def test_dequantised_weights_are_the_values_the_quantised_kernel_uses() -> None:
     import mlx.core as mx
     import mlx.nn as nn
 
-    from harness.engine.models import dequantise
+    from phase8.engine.load.models import dequantise
 
     mx.random.seed(0)
     model = nn.Sequential(nn.Linear(64, 32, bias=False))
@@ -237,7 +237,7 @@ def test_q_and_k_rows_are_put_back_as_they_were_before_llama_cpp() -> None:
     """The inverse of llama.cpp's reordering, on a head of six rows."""
     import mlx.core as mx
 
-    from harness.engine.gguf import _unpermute
+    from phase8.engine.load.gguf import _unpermute
 
     original = mx.arange(12).reshape(12, 1)
     permuted = original.reshape(2, 2, 3, 1).swapaxes(1, 2).reshape(12, 1)
@@ -250,8 +250,8 @@ def test_an_incomplete_adapter_is_refused(folder: Path, tmp_path: Path) -> None:
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
-    from harness.engine.arrays import named_arrays
-    from harness.engine.models import attach_adapter, read_model
+    from phase8.engine.arrays import named_arrays
+    from phase8.engine.load.models import attach_adapter, read_model
 
     model = read_model(folder)
     model.freeze()
@@ -270,7 +270,7 @@ def test_an_adapter_for_another_base_is_refused(folder: Path, tmp_path: Path) ->
     """Its shapes do not fit."""
     import mlx.core as mx
 
-    from harness.engine.models import attach_adapter
+    from phase8.engine.load.models import attach_adapter
 
     mx.save_safetensors(
         str(tmp_path / "adapters.safetensors"), {"model.layers.1.self_attn.q_proj.lora_a": mx.zeros((9, 2))}
@@ -278,7 +278,7 @@ def test_an_adapter_for_another_base_is_refused(folder: Path, tmp_path: Path) ->
     (tmp_path / "adapter_config.json").write_text(
         '{"num_layers": 1, "lora_parameters": {"rank": 2, "scale": 1.0, "dropout": 0.0}}'
     )
-    from harness.engine.models import read_model
+    from phase8.engine.load.models import read_model
 
     with pytest.raises(InvalidInput, match="does not fit the base"):
         attach_adapter(read_model(folder), tmp_path)
@@ -286,7 +286,7 @@ def test_an_adapter_for_another_base_is_refused(folder: Path, tmp_path: Path) ->
 
 def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     """An interrupted download leaves such a folder."""
-    from harness.engine.models import check_model_folder
+    from phase8.engine.load.models import check_model_folder
 
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -316,7 +316,7 @@ def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
 )
 def test_a_damaged_file_of_a_model_is_named(folder: Path, tmp_path: Path, name: str, text: str, said: str) -> None:
     """With its folder, in one message."""
-    from harness.engine.models import load_shipped
+    from phase8.engine.load.models import load_shipped
 
     damaged = tmp_path / "model"
     shutil.copytree(folder, damaged)
@@ -338,7 +338,7 @@ def test_a_damaged_file_of_a_model_is_named(folder: Path, tmp_path: Path, name: 
 )
 def test_a_damaged_adapter_config_is_named(folder: Path, tmp_path: Path, text: str, said: str) -> None:
     """Whatever it lacks."""
-    from harness.engine.models import attach_adapter, read_model
+    from phase8.engine.load.models import attach_adapter, read_model
 
     (tmp_path / "adapters.safetensors").write_bytes(b"")
     (tmp_path / "adapter_config.json").write_text(text)
@@ -352,7 +352,7 @@ def test_a_dequantised_embedding_gives_the_rows_of_the_shipped_one() -> None:
     import mlx.core as mx
     import mlx.nn as nn
 
-    from harness.engine.models import dequantise
+    from phase8.engine.load.models import dequantise
 
     mx.random.seed(0)
     model = nn.Sequential(nn.Embedding(50, 64))
@@ -370,9 +370,9 @@ def test_a_small_model_has_one_blas_thread_where_mlx_computes(folder: Path) -> N
     import ctypes
     from concurrent.futures import ThreadPoolExecutor
 
-    from harness.blas import blas
-    from harness.engine.cpu import threads_for
-    from harness.engine.models import load_fast
+    from phase8.core.blas import blas
+    from phase8.engine.cpu import threads_for
+    from phase8.engine.load.models import load_fast
 
     if blas().name != "MKL":
         pytest.skip("MKL alone is limited thread by thread")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import estimate
-from harness.asking import _workers
-from harness.profile import load
-from harness.survival_stage import all_steps
-from harness.weight_files import weights_of
+from phase8.core.weight_files import weights_of
+from phase8.profile.loading import load
+from phase8.runner import estimate
+from phase8.runner.parallel import _workers
+from phase8.survival.stage import all_steps
 from suites.unit.machines import pretend, sysctl
 from suites.unit.profiles import flow, located
 from suites.unit.tiny import MOE, TIED, model_folder, tokenizer_folder

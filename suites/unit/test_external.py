@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import external
-from harness.errors import InvalidInput
-from harness.external import external_folder, fetch_hub_models, folder_key
-from harness.file_hashes import FileHashes
+from phase8.core.errors import InvalidInput
+from phase8.core.file_hashes import FileHashes
+from phase8.core.folder_key import folder_key
+from phase8.stages import external
+from phase8.stages.external import external_folder, fetch_hub_models
 from suites.unit.profiles import flow, located
 
 

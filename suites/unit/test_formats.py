@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.formats import Call, Failure, Tools, describe_tools, opening, parse_reply, render_call
-from harness.parsing import same_calls
-from harness.profile import Format
+from phase8.chat.formats import Call, Failure, Tools, describe_tools, opening, parse_reply, render_call
+from phase8.chat.parsing import same_calls
+from phase8.core.errors import InvalidInput
+from phase8.profile.terms import Format
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 TOOLS: Tools = [

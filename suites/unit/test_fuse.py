@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.errors import InvalidInput
-from harness.fusing import Target, target
-from harness.profile import ROOT
-from harness.store import MANIFEST, PARTIAL, Step, Store
+from phase8.core.artefact import MANIFEST, Step
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.core.store import PARTIAL, Store
+from phase8.quant.layout import Target, target
 from suites.unit.tiny import KEYS, MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)
@@ -44,7 +45,7 @@ def moe(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def fused(base: Path, adapter: Path, targets: Sequence[Target], out: Path) -> list[Path]:
     """Our folders, one a target, written in one pass."""
-    from harness.engine.fuse import fuse
+    from phase8.engine.fuse.fuse import fuse
 
     folders = [out / f"{number}" for number in range(len(targets))]
     for folder in folders:
@@ -73,7 +74,7 @@ def stock_quantised(folder: Path, wanted: Target, out: Path) -> Path:
 
 def tensors(folder: Path) -> dict[str, Any]:
     """The arrays of all weight files that the index names."""
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     names = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"].values()
     return {name: a for file in sorted(set(names)) for name, a in load_arrays(folder / file).arrays.items()}
@@ -86,7 +87,7 @@ def read(folder: Path, name: str) -> Any:
 
 def assert_same(ours: Path, stock: Path) -> None:
     """Every tensor bit by bit, config, index, and the files beside them."""
-    from harness.engine.same_folders import same_folders
+    from phase8.engine.integrity.same_folders import same_folders
 
     found = same_folders(ours, stock)
     assert found.tensors > 10
@@ -116,8 +117,8 @@ def test_recipe_mlx_lm_gives_the_tensors_of_stock_on_the_synthetic_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What fusing is measured on, with small layers: every width at every group size, base in groups of 64."""
-    from harness import synthetic
-    from harness.engine.synthetic import make_synthetic
+    from phase8.engine.synthetic import make_synthetic
+    from phase8.quant import synthetic
 
     for name, value in {"HIDDEN": 128, "EXPERTS": 4, "EXPERT_SIZE": 128, "VOCABULARY": 320, "HEAD_SIZE": 8}.items():
         monkeypatch.setattr(synthetic, name, value)
@@ -195,7 +196,7 @@ def test_dora_on_a_quantised_embedding_is_refused(tokenizer: Path, tmp_path: Pat
 
 def test_sizes_of_recipes_are_those_of_the_folders(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """To the byte, though nothing is written to know them."""
-    from harness.engine.recipe_sizes import recipe_sizes
+    from phase8.engine.fuse.sizes import recipe_sizes
 
     found = recipe_sizes(*moe, (8, 3), 64)
     targets = [target(bits, 64, recipe) for bits in (8, 3) for recipe in ("preserve", "mlx-lm")]
@@ -205,7 +206,7 @@ def test_sizes_of_recipes_are_those_of_the_folders(moe: tuple[Path, Path], tmp_p
 
 def test_a_folder_of_another_width_is_not_the_one_that_was_asked_for(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """Integrity alone would find every code of it right: an 8-bit folder must not make 5 bits look safe."""
-    from harness.engine.asked import not_as_asked
+    from phase8.engine.fuse.requested_target import not_as_asked
 
     asked, other = target(5, 64, "preserve"), [target(8, 64, "preserve"), target(5, 32, "preserve")]
     folders = fused(*moe, [asked, *other, target(5, 64, "mlx-lm")], tmp_path)
@@ -219,7 +220,7 @@ def test_the_comparison_with_stock_names_what_is_not_the_same(moe: tuple[Path, P
     """A value, a dtype, a tensor, a setting, a file; and nothing in two folders that are the same."""
     import mlx.core as mx
 
-    from harness.engine.same_folders import same_folders
+    from phase8.engine.integrity.same_folders import same_folders
 
     ours, stock = fused(*moe, [target(4, 32, "mlx-lm")] * 2, tmp_path)
     whole = same_folders(ours, stock)
@@ -244,7 +245,7 @@ def test_the_comparison_with_stock_names_what_is_not_the_same(moe: tuple[Path, P
 
 def test_fusing_is_proved_against_the_commands_of_a_user(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """Stock in processes of its own with our BLAS: the floats and one width, a line each."""
-    from harness.prove_fuse import _compared
+    from phase8.proofs.fuse import _compared
 
     targets = [target(None, 64, "mlx-lm"), target(5, 64, "mlx-lm")]
     found = list(_compared(*moe, targets, tmp_path))
@@ -261,8 +262,8 @@ def test_a_difference_to_stock_is_named_and_fails_the_proof(
     """With the width that it is in."""
     from types import SimpleNamespace
 
-    from harness import prove_fuse
-    from harness.engine.same_folders import Sameness
+    from phase8.engine.integrity.same_folders import Sameness
+    from phase8.proofs import fuse as prove_fuse
 
     flow: Any = SimpleNamespace(
         base=0, adapter=0, path=lambda _: tmp_path, store=Store(tmp_path), profile=SimpleNamespace(name="mine")
@@ -280,8 +281,8 @@ def test_a_difference_to_stock_is_named_and_fails_the_proof(
 
 def test_small_blocks_give_the_same_bytes(moe: tuple[Path, Path], tmp_path: Path) -> None:
     """One row or one expert at a time; where blocks end changes nothing."""
-    from harness.engine.onepass import write_folders
-    from harness.engine.recipe import plan
+    from phase8.engine.fuse.one_pass import write_folders
+    from phase8.engine.fuse.recipe import plan
 
     targets = [target(5, 32, "mlx-lm"), kept(4), kept(None)]
     whole = fused(*moe, targets, tmp_path / "whole")
@@ -403,7 +404,7 @@ def steps() -> list[Step]:
 
 def building(moe: tuple[Path, Path]) -> Callable[[Sequence[tuple[Step, Path]]], None]:
     """What makes all missing widths at once."""
-    from harness.engine.fuse import fuse
+    from phase8.engine.fuse.fuse import fuse
 
     return lambda outs: fuse(*moe, [(Target(**step.inputs), out) for step, out in outs])
 
@@ -421,7 +422,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def killing_at(byte: int, end: Callable[[], None]) -> Callable[[int, memoryview, int], None]:
     """What writes weights until so many bytes have come, the last piece torn, and then ends."""
-    from harness.engine import shards
+    from phase8.engine.fuse import safetensors_writer as shards
 
     stock, left = shards._write, [byte]
 
@@ -451,8 +452,8 @@ def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_fini
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Twenty random points among the weights of all folders, with nothing tidied up."""
-    from harness.engine import shards
-    from harness.engine.models import check_model_folder
+    from phase8.engine.fuse import safetensors_writer as shards
+    from phase8.engine.load.models import check_model_folder
 
     def killed() -> None:
         raise KeyboardInterrupt
@@ -460,7 +461,7 @@ def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_fini
     store, total = Store(tmp_path), sum(len(files["model.safetensors"]) for files in undisturbed)
     with monkeypatch.context() as kill:
         kill.setattr(shards, "_write", killing_at(round(share * total), killed))
-        kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
+        kill.setattr("phase8.core.store.shutil.rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             store.ensure_all(steps(), building(moe))
     left = list((tmp_path / PARTIAL).iterdir())
@@ -476,10 +477,10 @@ def test_a_pass_killed_at_any_byte_is_never_taken_for_complete_and_the_next_fini
 @pytest.mark.parametrize(
     ("where", "call", "complete"),
     [
-        ("harness.engine.fuse.save_config", 0, 0),
-        ("harness.engine.fuse.save_config", 1, 0),
-        ("harness.store.os.replace", 0, 0),
-        ("harness.store.os.replace", 1, 1),
+        ("phase8.engine.fuse.fuse.save_config", 0, 0),
+        ("phase8.engine.fuse.fuse.save_config", 1, 0),
+        ("phase8.core.store.os.replace", 0, 0),
+        ("phase8.core.store.os.replace", 1, 1),
     ],
     ids=["before the first config", "before the second config", "before the first rename", "between the renames"],
 )
@@ -493,7 +494,7 @@ def test_a_pass_killed_after_the_weights_is_finished_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A width that was renamed into place is complete and is kept; the others are not there."""
-    from harness.engine import fuse as fuse_module
+    from phase8.engine.fuse import fuse as fuse_module
 
     calls, stock = [0], fuse_module.save_config if "config" in where else os.replace
 
@@ -506,7 +507,7 @@ def test_a_pass_killed_after_the_weights_is_finished_too(
     store = Store(tmp_path)
     with monkeypatch.context() as kill:
         kill.setattr(where, counted)
-        kill.setattr("harness.store.shutil.rmtree", lambda *_, **__: None)
+        kill.setattr("phase8.core.store.shutil.rmtree", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             store.ensure_all(steps(), building(moe))
     assert [store.find(step) is not None for step in steps()] == [n < complete for n in range(len(INTERRUPTED))]
@@ -520,9 +521,9 @@ def test_a_process_that_the_system_kills_leaves_no_lock_and_no_half_folder(
     """SIGKILL, as from the system when memory runs out."""
     byte = round(share * sum(len(files["model.safetensors"]) for files in undisturbed))
     code = (
-        "import os, signal\nfrom pathlib import Path\nfrom harness.engine import shards\n"
-        "from harness.store import Store\nfrom suites.unit.test_fuse import building, killing_at, steps\n"
-        f"shards._write = killing_at({byte}, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "import os, signal\nfrom pathlib import Path\nfrom phase8.engine.fuse import safetensors_writer\n"
+        "from phase8.core.store import Store\nfrom suites.unit.test_fuse import building, killing_at, steps\n"
+        f"safetensors_writer._write = killing_at({byte}, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
         f"Store(Path({str(tmp_path)!r})).ensure_all(steps(), building((Path({str(moe[0])!r}), Path({str(moe[1])!r}))))"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -549,9 +550,9 @@ OWN_FILES = {
 
 def pocket_like(out: Path, tokenizer: Path) -> Path:
     """A base that the harness trains itself."""
-    from harness.engine.chat import Row
-    from harness.engine.pocket import train_base
-    from harness.profile import PocketBase
+    from phase8.engine.load.chat import Row
+    from phase8.engine.train.pocket import train_base
+    from phase8.profile.sections import PocketBase
 
     sizes = {"vocabulary": 300, "hidden_size": 64, "layers": 2, "experts": 4, "experts_per_token": 2}
     steps = {"iterations": 1, "batch_size": 1, "learning_rate": 1e-3, "seed": 0, "parameters": 1}
@@ -565,7 +566,7 @@ def gguf_like(out: Path, tokenizer: Path) -> Path:
     """A base with the tokenizer that a conversion writes, of the words of another one."""
     import mlx.core as mx
 
-    from harness.engine.gguf import _save_tokenizer
+    from phase8.engine.load.gguf import _save_tokenizer
 
     model_folder(out, tokenizer, TIED, group_size=64, bits=4)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -610,8 +611,8 @@ def test_a_fused_folder_holds_the_tokenizer_files_of_its_base_byte_for_byte(
     """At every width and as floats; read by plain mlx-lm it gives the same tokens in the same template."""
     from mlx_lm import load
 
-    from harness.engine.integrity import integrity
-    from harness.model_files import taken_over
+    from phase8.core.model_files import taken_over
+    from phase8.engine.integrity.check import integrity
 
     base = made(tmp_path / "base", tokenizer)
     for name, content in more.items():
@@ -634,7 +635,7 @@ def test_a_folder_with_a_tokenizer_that_was_written_anew_is_judged_by_its_weight
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As stock writes it: nothing is asked of folders made elsewhere that only ours hold."""
-    from harness.engine.integrity import integrity
+    from phase8.engine.integrity.check import integrity
 
     base = pocket_like(tmp_path / "base", tokenizer)
     adapter = adapter_folder(tmp_path / "adapter", base)
@@ -648,7 +649,7 @@ def test_fast_kernels_give_the_bits_of_mlx() -> None:
     """On weights that the check at first use has not seen; where it fails, MLX's own kernel is used."""
     import mlx.core as mx
 
-    from harness.engine.kernels import dequantise, quantise_all
+    from phase8.engine.fuse.kernels import dequantise, quantise_all
 
     ways = [(group, bits, "affine") for group in GROUPS for bits in BITS]
     for dtype in (mx.bfloat16, mx.float16, mx.float32):

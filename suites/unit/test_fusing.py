@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.fusing import Tensor, index, lay_out, target
+from phase8.core.errors import InvalidInput
+from phase8.quant.layout import Tensor, index, lay_out, target
 
 
 def tensors(*sizes: int) -> list[Tensor]:

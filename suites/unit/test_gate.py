@@ -4,15 +4,15 @@ from functools import cache, partial
 
 import pytest
 
-from harness.absence import absences
-from harness.block_record import Block
-from harness.finding import Finding, GateReport, gate_report
-from harness.gate import compare_with_baseline, smallest_loss
-from harness.gate_text import LIMIT, gate_markdown, terminal_lines
-from harness.latency_finding import latency_finding
-from harness.profile import Profile
-from harness.record import RunRecord
-from harness.soundness import soundness
+from phase8.profile.profile import Profile
+from phase8.record.ab_blocks import Block
+from phase8.record.run import RunRecord
+from phase8.regression.checks import compare_with_baseline, smallest_loss
+from phase8.regression.completeness import absences
+from phase8.regression.findings import Finding, GateReport, gate_report
+from phase8.regression.latency import latency_finding
+from phase8.regression.validity import soundness
+from phase8.report.gate_text import LIMIT, gate_markdown, terminal_lines
 from suites.unit import records
 from suites.unit.gates import COMMIT, HASH, PRODUCTION, PROFILE, losing, timed, whole_run, with_replies, with_variant
 
@@ -350,7 +350,7 @@ def test_nothing_judged_is_not_fine() -> None:
 @pytest.mark.parametrize(("prompts", "family", "text"), [(201, 1, "5 of them, 2.5%"), (201, 4, "7 of them, 3.5%")])
 def test_the_smallest_loss_is_the_one_mcnemar_can_show(prompts: int, family: int, text: str) -> None:
     """2^-5 is under 0.05, 2^-7 under 0.05 / 4; and one prompt fewer is not."""
-    from harness.stats import mcnemar_greater
+    from phase8.stats.proportions import mcnemar_greater
 
     assert text in smallest_loss(prompts, family)
     lost = int(text.split()[0])

@@ -2,9 +2,9 @@
 
 from xml.etree import ElementTree
 
-from harness.finding import Finding, Flip, gate_report
-from harness.gate_page import gate_html, gate_view
-from harness.report import html
+from phase8.regression.findings import Finding, Flip, gate_report
+from phase8.report.gate_section import gate_html, gate_view
+from phase8.report.write import html
 from suites.unit.gates import timed
 from suites.unit.records import record
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from harness.audit_record import AuditRecord, Odds
-from harness.both import Both
-from harness.finding import Finding
-from harness.gate import compare_with_baseline
-from harness.gate_runtime import determinism, runtime
-from harness.record import RunRecord
+from phase8.record.audit import AuditRecord, Odds
+from phase8.record.run import RunRecord
+from phase8.regression.checks import compare_with_baseline
+from phase8.regression.findings import Finding
+from phase8.regression.pairing import Both
+from phase8.regression.runtime import determinism, runtime
 from suites.unit.audits import ODDS, audit, prompt
 from suites.unit.gates import PRODUCTION, PROFILE, whole_run, with_replies, with_variant
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import gate_stage, history
-from harness.cli import main
-from harness.errors import InvalidInput
-from harness.profile import ROOT
-from harness.record import RunRecord, VerdictFile
-from harness.runfile import save_run, save_verdict
-from harness.svg import Chart
+from phase8.cli import gate_files as gate_stage
+from phase8.cli.main import main
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.drawing.svg import Chart
+from phase8.history import lanes as history
+from phase8.record.files import save_run, save_verdict
+from phase8.record.run import RunRecord, VerdictFile
 from suites.unit import records
 from suites.unit.gates import COMMIT, LANE, PRODUCTION, losing, whole_run, with_variant
 
@@ -30,8 +31,8 @@ def saved(folder: Path, run: RunRecord) -> Path:
 @pytest.fixture(autouse=True)
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are written without their charts, which take a second each time and are drawn in other tests."""
-    monkeypatch.setattr("harness.page.charts", lambda rows: ())
-    monkeypatch.setattr("harness.page.training_chart", lambda training: Chart("loss", "", ""))
+    monkeypatch.setattr("phase8.report.html.charts", lambda rows: ())
+    monkeypatch.setattr("phase8.report.html.training_chart", lambda training: Chart("loss", "", ""))
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_the_gate_on_results_needs_no_mlx(tmp_path: Path, accepted: Path) -> Non
     code = (
         "import sys\n"
         "for name in ('mlx', 'mlx.core', 'mlx_lm', 'transformers', 'tokenizers'):\n    sys.modules[name] = None\n"
-        f"from harness.cli import main\nsys.exit(main({given!r}))"
+        f"from phase8.cli.main import main\nsys.exit(main({given!r}))"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -172,7 +173,7 @@ def test_without_results_phase_8_is_run_and_then_judged(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the same rules; the run is replaced here by one that was measured before."""
-    from harness import gate_commands
+    from phase8.cli import gate as gate_commands
 
     def run_phase8(options) -> int:
         assert (options.profile, options.variant, options.plan) == ("pocket", [], False)
@@ -195,7 +196,7 @@ def test_a_refusal_of_phase_8_takes_the_place_of_what_an_earlier_gate_said(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch, refuses: bool, said: str
 ) -> None:
     """Invalid with the reason; a report that says fine, or an earlier run, would be taken for this one's."""
-    from harness import gate_commands
+    from phase8.cli import gate as gate_commands
 
     def run_phase8(options) -> int:
         if refuses:
@@ -218,7 +219,7 @@ def test_a_run_whose_pytest_did_not_end_well_is_invalid(
     tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something was not run to its end, whatever its verdicts say."""
-    from harness import gate_commands
+    from phase8.cli import gate as gate_commands
 
     def run_phase8(options) -> int:
         saved(options.reports, whole_run(pytest_status=3))
@@ -296,7 +297,7 @@ def test_no_shards_are_refused(tmp_path: Path, accepted: Path) -> None:
 
 def test_holm_is_made_anew_over_all_shards(tmp_path: Path) -> None:
     """What is regressed alone need not be in a family of three."""
-    from harness.merging import merge
+    from phase8.shards.join import merge
     from suites.unit.gates import PROFILE
 
     def with_loss(run: RunRecord, name: str, p: float) -> RunRecord:

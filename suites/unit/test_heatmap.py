@@ -2,8 +2,8 @@
 
 from xml.etree import ElementTree
 
-from harness.heatmap import QUANTITIES, heatmaps
-from harness.ladder_record import FolderDiagnosis
+from phase8.record.ladder import FolderDiagnosis
+from phase8.report.plots.heatmap import QUANTITIES, heatmaps
 from suites.unit.ladders import delta
 
 WIDTHS = [

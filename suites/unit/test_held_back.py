@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.held_back import CANONICAL, PROBES, Asked, HeldBack, read_asked
+from phase8.core.errors import InvalidInput
+from phase8.corpus.split.decontamination import CANONICAL, PROBES, Asked, HeldBack, read_asked
 from suites.unit.examples import direct, tool, written
 
 HELD = HeldBack(

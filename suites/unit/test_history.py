@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from harness import history
-from harness.change_points import LEAST_RUNS, change_points
-from harness.cli import main
-from harness.errors import InvalidInput
-from harness.history_file import REPLIES, Summary, VariantSummary, read, read_summary, summarise
-from harness.history_plot import course, page
-from harness.record import RunRecord, VerdictFile
-from harness.runfile import save_run, save_verdict
+from phase8.cli.main import main
+from phase8.core.errors import InvalidInput
+from phase8.history import lanes as history
+from phase8.history.file import REPLIES, Summary, VariantSummary, read, read_summary, summarise
+from phase8.record.files import save_run, save_verdict
+from phase8.record.run import RunRecord, VerdictFile
+from phase8.report.history import course, page
+from phase8.stats.change_points import LEAST_RUNS, change_points
 from suites.unit import ladders, records
 
 LANE = "m1-max-qwen3-coder-30b"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import external
-from harness.errors import InvalidInput
-from harness.fusing import Target, target
-from harness.survival_record import FolderIntegrity, ModuleIntegrity
+from phase8.core.errors import InvalidInput
+from phase8.quant.layout import Target, target
+from phase8.record.integrity import FolderIntegrity, ModuleIntegrity
+from phase8.stages import external
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 LAST = "model.layers.1"
@@ -35,7 +35,7 @@ def moe(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def fused(base: Path, adapter: Path, out: Path, *targets: Target) -> list[Path]:
     """Our folders, one a target."""
-    from harness.engine.fuse import fuse
+    from phase8.engine.fuse.fuse import fuse
 
     folders = [out / f"fused-{number}" for number in range(len(targets))]
     for folder in folders:
@@ -46,7 +46,7 @@ def fused(base: Path, adapter: Path, out: Path, *targets: Target) -> list[Path]:
 
 def judged(base: Path, adapter: Path, folder: Path) -> FolderIntegrity:
     """One folder."""
-    from harness.engine.integrity import integrity
+    from phase8.engine.integrity.check import integrity
 
     (found,) = integrity(base, adapter, [folder])
     return found
@@ -56,7 +56,7 @@ def changed(adapter: Path, out: Path, change: Callable[[str, Any], Any]) -> Path
     """A copy of an adapter with other tensors."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     shutil.copytree(adapter, out)
     tensors = load_arrays(adapter / "adapters.safetensors").arrays
@@ -68,7 +68,7 @@ def rewritten(folder: Path, out: Path, change: Callable[[dict[str, Any]], None])
     """A copy of a model folder whose tensors somebody changed."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     shutil.copytree(folder, out)
     tensors = load_arrays(folder / "model.safetensors").arrays
@@ -104,8 +104,8 @@ def test_our_folders_are_equal(
     tmp_path: Path,
 ) -> None:
     """Both recipes, floats too, several folders in one pass; every module of the model is in the record."""
-    from harness.engine.integrity import integrity
-    from harness.engine.models import read_model
+    from phase8.engine.integrity.check import integrity
+    from phase8.engine.load.models import read_model
 
     base = model_folder(tmp_path / "base", tokenizer, config, **quantisation)
     adapter = adapter_folder(tmp_path / "adapter", base, *keys, kind=kind)
@@ -184,7 +184,7 @@ def test_a_folder_without_the_adapter_is_called_so_by_name(
     bits: int | None, recipe: str, moe: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Every module that the adapter touches, and no other."""
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     zero_adapter(*moe, tmp_path / "zero")
     (folder,) = fused(moe[0], tmp_path / "zero", tmp_path, target(bits, 32, recipe))
@@ -287,8 +287,8 @@ def test_a_weak_delta_is_not_called_rounding_where_each_of_its_codes_could_be(to
     import mlx.core as mx
     import numpy as np
 
-    from harness.engine.arrays import load_arrays
-    from harness.engine.merge import merge
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.fuse.float_model import merge
 
     base = model_folder(tmp_path / "base", tokenizer, UNTIED, group_size=64, bits=8)
     full = adapter_folder(tmp_path / "full", base)
@@ -323,7 +323,7 @@ def test_codes_next_to_a_tie_are_no_rounding_where_the_floats_are_known(
     import mlx.core as mx
     import numpy as np
 
-    from harness.engine.merge import merge
+    from phase8.engine.fuse.float_model import merge
 
     (folder,) = fused(*moe, tmp_path, target(bits, 32, "mlx-lm"))
     weight = merge(*moe).sources[f"{QUERY}.weight"].block(0, 128).astype(mx.float32)
@@ -539,7 +539,7 @@ def test_an_adapter_whose_config_and_tensors_part_is_refused(
     """Else a folder without what was left out would be equal to base and adapter."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     other = shutil.copytree(moe[1], tmp_path / "other")
     config = json.loads((other / "adapter_config.json").read_text())
@@ -557,7 +557,7 @@ def test_the_command_names_what_is_wrong_and_closes_with_one_line(
     moe: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """0 equal, 1 not, 2 invalid; as JSON the whole record."""
-    from harness.cli import main
+    from phase8.cli.main import main
 
     (folder,) = fused(*moe, tmp_path, target(5, 32, "preserve"))
     given = ["--base", str(moe[0]), "--adapter", str(moe[1])]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import commands, job_summary
+from phase8.cli import stages as commands
+from phase8.report import ci as job_summary
 
 
 def test_what_was_there_stays_and_texts_do_not_run_into_each_other(tmp_path: Path, monkeypatch) -> None:

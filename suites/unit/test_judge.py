@@ -6,12 +6,13 @@ from typing import Any, get_args
 
 import pytest
 
-from harness import judge
-from harness.cases import Case
-from harness.judge import Evidence
-from harness.outcome import outcome
-from harness.profile import Budgets, Role
-from harness.record import Reply, Status, Verdict
+from phase8.cases.cases import Case
+from phase8.gates import replies as judge
+from phase8.gates.outcome import outcome
+from phase8.gates.replies import Evidence
+from phase8.profile.limits import Budgets
+from phase8.profile.terms import Role
+from phase8.record.run import Reply, Status, Verdict
 from suites.unit.records import canonical, held_out, probes, record, reply, verdict
 
 DEFAULTS = Budgets()

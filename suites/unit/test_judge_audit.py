@@ -1,15 +1,14 @@
 """What an audit means: stable or not, which queries have exact snapshots."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.audit_record import WAYS
-from harness.judge_audit import NOT_COMPARED, determinism, exact_calls, with_timed
-from harness.judge_calls import Compared, tool_calls
-from harness.profile import Audit, Profile
-from harness.record import Agreement, Divergence
-from harness.verdicts import is_good
+from phase8.gates.determinism import NOT_COMPARED, determinism, exact_calls, with_timed
+from phase8.gates.tool_calls import Compared, tool_calls
+from phase8.gates.verdicts import is_good
+from phase8.profile.limits import Audit
+from phase8.profile.profile import Profile
+from phase8.record.audit import WAYS
+from phase8.record.run import Agreement, Divergence
 from suites.unit.audits import PARTED, audit, prompt
 from suites.unit.gates import PROFILE
 
@@ -133,7 +132,7 @@ def test_an_unstable_query_is_recorded_as_not_compared_and_stays_so() -> None:
 
 def test_what_is_left_out_of_a_snapshot_is_named() -> None:
     """And where nothing is left to compare, nothing passes."""
-    same, changed = (Compared(outcome=outcome, file=Path("calls.json")) for outcome in ("as recorded", "changed"))
+    same, changed = (Compared(outcome=outcome, file="calls.json") for outcome in ("as recorded", "changed"))
     some = tool_calls("x", "production", same, "accept", ("view-functions",), 2)
     assert (some.status, some.detail) == (
         "pass",

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import snapshots
-from harness.judge_calls import Compared, told, tool_calls
-from harness.profile import PROFILES, ROOT, load
-from harness.snapshots import SNAPSHOTS, Places, accept_command, changes
+from phase8.core.project import ROOT
+from phase8.gates.tool_calls import Compared, told, tool_calls
+from phase8.profile.loading import PROFILES, load
+from phase8.record import snapshots
+from phase8.record.snapshots import SNAPSHOTS, Places, accept_command, changes, from_checkout
 from suites.unit import profiles
 
-FILE = SNAPSHOTS / "mine" / "lane" / "tuned" / "test_tool_calls.json"
+FOLDER = from_checkout(SNAPSHOTS)
+FILE = f"{FOLDER}/mine/lane/tuned/test_tool_calls.json"
 CHANGES = {"async-await": 'was [{"name": "grep"}], is []'}
 
 
@@ -99,7 +101,7 @@ def test_the_command_names_an_own_profile_by_its_path_and_the_sessions_folders(t
 def test_a_session_that_accepts_says_what_became_of_every_variant() -> None:
     """Also of one whose test broke, and nothing of what it was not asked for."""
     found = {"a": compared("accepted"), "b": compared("as recorded"), "c": compared("failed", reason="disk full")}
-    lines = told(["a", "b", "c", "d"], found, "CMD", True, SNAPSHOTS)
+    lines = told(["a", "b", "c", "d"], found, "CMD", True, FOLDER)
     assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
         "accepted",
         "as recorded before",
@@ -107,7 +109,7 @@ def test_a_session_that_accepts_says_what_became_of_every_variant() -> None:
         "NOT ACCEPTED",
         "the next runs are compared with it.",
     ]
-    assert told([], {}, "CMD", True, SNAPSHOTS) == ["NOT ACCEPTED: this session did not ask for the test of tool calls"]
+    assert told([], {}, "CMD", True, FOLDER) == ["NOT ACCEPTED: this session did not ask for the test of tool calls"]
 
 
 def test_a_session_without_a_snapshot_says_once_that_calls_are_new() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from harness import judge_measured
-from harness.outcome import outcome
-from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
-from harness.record import Divergence, Reply, Status, Verdict
+from phase8.gates import measured as judge_measured
+from phase8.gates.outcome import outcome
+from phase8.profile.limits import Budgets, LatencyBudget, MemoryBudget
+from phase8.profile.terms import Role
+from phase8.record.run import Divergence, Reply, Status, Verdict
 from suites.unit.records import canonical, environment, memory, record, samples
 
 BUDGETS = Budgets(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness.ladder import ladder
-from harness.profile import Training, load
+from phase8.profile.loading import load
+from phase8.profile.sections import Training
+from phase8.quant.memory_fallbacks import ladder
 
 
 def training(batch_size: int = 2, layers: int = 16) -> Training:

@@ -3,8 +3,8 @@
 import re
 from xml.etree import ElementTree
 
-from harness.latency_plot import latency_plots
-from harness.summary import DECODE
+from phase8.record.view import DECODE
+from phase8.report.plots.latency import latency_plots
 from suites.unit.records import samples, variant
 
 

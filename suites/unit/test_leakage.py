@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.example import Example
-from harness.held_back import Asked, HeldBack
-from harness.leakage import measure, require_none
-from harness.record import Leakage
+from phase8.core.errors import InvalidInput
+from phase8.corpus.checks.leakage import measure, require_none
+from phase8.corpus.mining.example import Example
+from phase8.corpus.split.decontamination import Asked, HeldBack
+from phase8.record.run import Leakage
 from suites.unit.examples import direct, tool
 
 HELD = {"canonical": HeldBack([Asked("Find all Django view functions", "tool")]), "probes": HeldBack([])}

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import lint_report
-from harness.cases import CASES
-from harness.cli import main
-from harness.errors import InvalidInput
-from harness.formats import Call, render_call
-from harness.lint import Options, check
-from harness.lint_rows import Fault
-from harness.profile import Format
+from phase8.cases.cases import CASES
+from phase8.chat.formats import Call, render_call
+from phase8.cli.main import main
+from phase8.core.errors import InvalidInput
+from phase8.corpus.lint import report as lint_report
+from phase8.corpus.lint.check import Options, check
+from phase8.corpus.lint.rows import Fault
+from phase8.profile.terms import Format
 from suites.unit.profiles import READY, write_profile
 
 TOOLS = json.loads((CASES / "tools.json").read_text(encoding="utf-8"))

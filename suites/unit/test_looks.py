@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from harness import looks as looks_module
-from harness.block_record import Block, BlockedLatency, Counters
-from harness.errors import InvalidInput
-from harness.finding import gate_report
-from harness.latency_finding import latency_finding
-from harness.looks import looks, taken
-from harness.profile import BlockWork, Quantity
+from phase8.core.errors import InvalidInput
+from phase8.measure import sequential_test as looks_module
+from phase8.measure.sequential_test import looks, taken
+from phase8.profile.limits import BlockWork
+from phase8.profile.terms import Quantity
+from phase8.record.ab_blocks import Block, BlockedLatency, Counters
+from phase8.regression.findings import gate_report
+from phase8.regression.latency import latency_finding
 
 QUIET = Counters(others=0.0, steal=None, mhz=None, celsius=None, on_mains=None)
 WORK = BlockWork(quantities=("load_s", "token_s"))

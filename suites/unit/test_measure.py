@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.cases import Case
-from harness.errors import InvalidInput
-from harness.measure import Measurement, measure
-from harness.profile import ROOT, LatencyWork, Prompting
-from harness.record import Reply, Samples
-from harness.replay import Replay, recorded
-from harness.work import Work
+from phase8.cases.cases import Case
+from phase8.cases.jobs import Work
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.measure.benchmark_replay import Replay, recorded
+from phase8.measure.side_by_side import Measurement, measure
+from phase8.profile.limits import LatencyWork
+from phase8.profile.sections import Prompting
+from phase8.record.run import Reply, Samples
 from suites.unit import tiny
 
 CASES = tuple(
@@ -98,7 +100,9 @@ def test_a_judged_reply_that_the_kernels_do_not_give_is_said_to_part(work, found
 
 def test_a_process_that_the_system_kills_says_so(work, monkeypatch):
     """It leaves no message of its own."""
-    monkeypatch.setattr("harness.measure.COMMAND", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    monkeypatch.setattr(
+        "phase8.measure.side_by_side.COMMAND", [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    )
     killed = measure({"large": work})["large"]
     assert "large could not be measured (load): its process was killed by signal 9" in str(killed)
 
@@ -120,8 +124,8 @@ def test_benchmarks_of_a_variant_are_its_measured_rounds():
 
 LOST = """
 import pytest
-from harness.record import Samples
-from harness.replay import Replay, recorded, rounds_s
+from phase8.record.run import Samples
+from phase8.measure.benchmark_replay import Replay, recorded, rounds_s
 
 NAMES = ("load_s", "ttft_cold_s", "query_s", "fixed_work_s")
 

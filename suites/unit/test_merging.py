@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from fixtures.ledger import Ledger
-from harness import profile
-from harness.errors import InvalidInput
-from harness.ladder_record import LadderRecord
-from harness.merge_stage import merge_shards
-from harness.merging import merge, merged_benchmarks
-from harness.profile import Profile
-from harness.record import RunRecord
-from harness.runfile import load_verdict, save_run
-from harness.sharding import shards
+from phase8.cli.shards import merge_shards
+from phase8.core.errors import InvalidInput
+from phase8.profile import loading
+from phase8.profile.profile import Profile
+from phase8.record.files import load_verdict, save_run
+from phase8.record.ladder import LadderRecord
+from phase8.record.run import RunRecord
+from phase8.shards.join import merge, merged_benchmarks
+from phase8.shards.plan import shards
 from suites.unit import ladders, records
 from suites.unit.gates import PROFILE
 from suites.unit.test_gate_stage import FIRST, SECOND, shard
@@ -122,7 +122,7 @@ def test_every_variant_is_in_one_shard_and_the_adapter_in_the_first(subtests: py
     """But the one that timings are compared with, which is in all."""
     for name in ["pocket", "smollm2", "qwen3-coder-30b", "qwen25-coder-7b"]:
         with subtests.test(name=name):
-            found = profile.load(name).profile
+            found = loading.load(name).profile
             divided, shared = shards(found), found.budgets.latency.relative_to
             own = [variant for one in divided for variant in one.variants if variant != shared]
             assert sorted(own) == sorted(set(found.variant_names()) - {shared})

@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
-from harness import sources
-from harness.example import Example
-from harness.mining import chosen_phrasings, tool_examples
-from harness.phrasings import read_phrasings
-from harness.profile import MinedCorpus, Prompting, load
-from harness.roles import Roles
-from harness.sources import Sources
-from harness.tools import run
+from phase8.corpus.mining.example import Example
+from phase8.corpus.mining.templates import read_phrasings
+from phase8.corpus.mining.tool_calls import chosen_phrasings, tool_examples
+from phase8.corpus.sources import distributions as sources
+from phase8.corpus.sources.code_roles import Roles
+from phase8.corpus.sources.distributions import Sources
+from phase8.corpus.tools.run import run
+from phase8.profile.loading import load
+from phase8.profile.sections import MinedCorpus, Prompting
 
 MINED = MinedCorpus(
     kind="mined",

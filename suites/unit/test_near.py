@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from harness.near import Index, near_pairs
+from phase8.corpus.near_duplicates import Index, near_pairs
 
 WORDS = ("find", "all", "uses", "of", "Paginator", "session", "where", "is", "the", "file", "ab")
 

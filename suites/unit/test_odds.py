@@ -7,9 +7,9 @@ from math import inf, log
 
 import pytest
 
-from harness.audit_record import Odds
-from harness.lazily import np
-from harness.odds import divergence, odds
+from phase8.core.lazy_imports import np
+from phase8.record.audit import Odds
+from phase8.stats.top_logprobs import divergence, odds
 
 
 @cache

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import commands, phase8
-from harness.flow import Flow
-from harness.history import keep, listed
-from harness.merge_stage import merge_shards
-from harness.merging import merge
-from harness.outcome import accounts_for, outcome, verdict_file
-from harness.profile import load
-from harness.record import RunRecord
-from harness.report import publish, terminal
-from harness.runfile import load_run, load_verdict, save_run
-from harness.soundness import soundness
-from harness.store import Store
+from phase8.cli import stages as commands
+from phase8.cli.shards import merge_shards
+from phase8.core.store import Store
+from phase8.gates.outcome import accounts_for, outcome, verdict_file
+from phase8.history.lanes import keep, listed
+from phase8.profile.loading import load
+from phase8.record.files import load_run, load_verdict, save_run
+from phase8.record.run import RunRecord
+from phase8.regression.validity import soundness
+from phase8.report.write import publish, terminal
+from phase8.runner import run as phase8
+from phase8.shards.join import merge
+from phase8.stages.flow import Flow
 from suites.unit.gates import HASH, LANE, PROFILE, whole_run
 from suites.unit.records import record, verdict
 from suites.unit.test_gate_stage import FIRST, SECOND, shard

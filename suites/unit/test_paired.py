@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.cases import Case
-from harness.paired import (
+from phase8.cases.cases import Case
+from phase8.gates.paired_loss import (
     Pair,
     Unpaired,
     adjusted,
@@ -12,7 +12,7 @@ from harness.paired import (
     paired_loss,
     upper_bound,
 )
-from harness.record import Reply
+from phase8.record.run import Reply
 from suites.unit.records import held_out, probes, reply
 
 

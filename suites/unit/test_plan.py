@@ -12,24 +12,26 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import fitting
-from harness.errors import InvalidInput
-from harness.fitting import shortfalls
-from harness.flow import Flow, Source
-from harness.machine import has_fast_quantised_kernels, this_machine
-from harness.plan import leading_to, plan, require_machine, show
-from harness.profile import ROOT, load
-from harness.survival_stage import SurvivalStage
+from phase8.core.errors import InvalidInput
+from phase8.core.machine import has_fast_quantised_kernels, this_machine
+from phase8.core.project import ROOT
+from phase8.profile.loading import load
+from phase8.runner import fitting
+from phase8.runner.fitting import shortfalls
+from phase8.runner.plan import leading_to, plan, require_machine, show
+from phase8.stages.flow import Flow
+from phase8.stages.training import Source
+from phase8.survival.stage import SurvivalStage
 from suites.unit.machines import pretend
 from suites.unit.profiles import flow, located
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from harness.flow import Flow
-from harness.plan import plan
-from harness.profile import load
-from harness.store import Store
+from phase8.stages.flow import Flow
+from phase8.runner.plan import plan
+from phase8.profile.loading import load
+from phase8.core.store import Store
 found = {}
 for name in ("pocket", "qwen25-coder-7b", "qwen3-coder-30b", "smollm2"):
     found[name] = [stage.stage for stage in plan(Flow(load(name), Store(Path(sys.argv[1]))))]
@@ -310,7 +312,7 @@ def test_a_size_that_is_not_known_is_not_taken_for_none(tmp_path: Path, monkeypa
 
 PLANS = """
 import sys
-from harness.cli import main
+from phase8.cli.main import main
 build, commands, *profiles = sys.argv[1:]
 for name in profiles:
     for command in commands.split():
@@ -332,7 +334,11 @@ def test_plans_leave_every_folder_as_it_was(tmp_path: Path) -> None:
     profile = own(tmp_path, 60_000_000_000).located.path
     (tmp_path / "tuned" / "model.safetensors").write_bytes(b"weights")
     names = ["pocket", "smollm2", "qwen3-coder-30b", "qwen25-coder-7b", str(profile)]
-    environment = os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PYTHONPATH": str(checkout)}
+    environment = os.environ | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "PYTHONPATH": str(checkout / "harness"),
+    }
     every = "run data probe train fuse replies scores"
     for once, commands in (("absent", every), ("empty", "run"), ("with an artefact", "run data")):
         before = entries(tmp_path)

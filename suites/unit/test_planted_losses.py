@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.flow import Flow
-from harness.fusing import target
-from harness.profile import PROFILES, ROOT, load
-from harness.runfile import load_run, load_verdict
-from harness.store import Store
-from harness.survival_stage import SurvivalStage
+from phase8.core.project import ROOT
+from phase8.core.store import Store
+from phase8.profile.loading import PROFILES, load
+from phase8.quant.layout import target
+from phase8.record.files import load_run, load_verdict
+from phase8.stages.flow import Flow
+from phase8.survival.stage import SurvivalStage
 from suites.unit.pocket_run import PocketRun
 
 
@@ -64,10 +65,10 @@ def plant(profile: str, build: str, work: Path) -> None:
     """
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
-    from harness.engine.by_the_book import scaled
-    from harness.engine.fuse import fuse
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.fuse.fuse import fuse
+    from phase8.engine.fuse.zero_delta import zero_adapter
+    from phase8.engine.score.reference_nll import scaled
 
     stage = SurvivalStage(Flow(load(profile), Store(Path(build))))
     flow = stage.flow
@@ -120,7 +121,7 @@ def test_every_planted_loss_turns_the_gates_red(pocket: PocketRun, tmp_path: Pat
     other, out = tmp_path / "build", tmp_path / "reports"
     shutil.copytree(pocket.build, other)
     (tmp_path / "work").mkdir()
-    code = "import sys, harness.engine; from pathlib import Path; from suites.unit.test_planted_losses import plant\n"
+    code = "import sys, phase8.engine; from pathlib import Path; from suites.unit.test_planted_losses import plant\n"
     code += "plant(sys.argv[1], sys.argv[2], Path(sys.argv[3]))"
     given = [str(path) for path in (tmp_path / "mine.toml", other, tmp_path / "work")]
     ran = subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True, check=False)

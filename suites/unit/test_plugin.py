@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.profile import ROOT
-from harness.runfile import load_run, load_verdict
+from phase8.core.project import ROOT
+from phase8.record.files import load_run, load_verdict
 
 SUITE = """
 import pytest
-from harness.verdicts import missing
+from phase8.gates.verdicts import missing
 from suites.unit.records import verdict
 
 @pytest.mark.gate("control")

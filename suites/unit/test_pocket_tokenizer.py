@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.corpus_stage import call_marks
-from harness.formats import Call, render_call
-from harness.profile import Format
+from phase8.chat.formats import Call, render_call
+from phase8.corpus.stage import call_marks
+from phase8.profile.terms import Format
 from suites.unit.examples import direct, tool
 
 TEXTS = ["Where is Amber defined?", "grep -rn 'class Amber' .", "A class for trees.", "It is in trees.py."] * 20
@@ -27,8 +27,8 @@ def pool(folder: Path) -> Path:
 @pytest.mark.parametrize("style", ["fenced", "hermes", "qwen3-coder"])
 def test_the_marks_around_a_call_are_one_token_each(style: Format, tmp_path: Path) -> None:
     """A call is its argument between two of them, in every format, and decodes to what was written."""
-    from harness.engine.pocket import train_tokenizer
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.tokenizer import read_tokenizer
+    from phase8.engine.train.pocket import train_tokenizer
 
     marks = call_marks(pool(tmp_path), style)
     train_tokenizer(TEXTS, 320, tmp_path, marks)
@@ -42,7 +42,7 @@ def test_the_marks_around_a_call_are_one_token_each(style: Format, tmp_path: Pat
 
 def test_a_tokenizer_has_no_more_tokens_than_the_model_has_rows(tmp_path: Path) -> None:
     """The marks are among the vocabulary, not beyond it."""
-    from harness.engine.pocket import train_tokenizer
+    from phase8.engine.train.pocket import train_tokenizer
 
     train_tokenizer(TEXTS, 320, tmp_path, call_marks(pool(tmp_path), "fenced"))
     stored = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))

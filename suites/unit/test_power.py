@@ -10,25 +10,27 @@ from typing import Any, cast
 
 import pytest
 
-from harness import power_clone, power_run
-from harness.block_record import BlockedLatency, QuantityVerdict
-from harness.errors import InvalidInput
-from harness.finding import Finding, GateReport, gate_report
-from harness.history_file import REPLIES, pack, write
-from harness.power_benchmark import compare_fail
-from harness.power_clone import Clone, Gated, require_clean
-from harness.power_data import DATA
-from harness.power_engine import ENGINE
-from harness.power_history import HISTORY
-from harness.power_judge import as_it_should, judge_pair, judge_plant
-from harness.power_plant import Plant, says
-from harness.power_plants import PLANTS
-from harness.power_record import Compared, PowerCase, PowerReport
-from harness.power_report import counts, markdown
-from harness.power_run import Asked, Power, asked
-from harness.power_site import BESIDE, JUDGED, PROFILE, Materials, Site, replace
-from harness.profile import ROOT, load
-from harness.store import Store
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.core.store import Store
+from phase8.history.file import REPLIES, pack, write
+from phase8.profile.loading import load
+from phase8.proofs.power import clone as power_clone
+from phase8.proofs.power import run as power_run
+from phase8.proofs.power.benchmark import compare_fail
+from phase8.proofs.power.clone import Clone, Gated, require_clean
+from phase8.proofs.power.judge import as_it_should, judge_pair, judge_plant
+from phase8.proofs.power.plant import Plant, says
+from phase8.proofs.power.plants import PLANTS
+from phase8.proofs.power.plants_data import DATA
+from phase8.proofs.power.plants_engine import ENGINE
+from phase8.proofs.power.plants_history import HISTORY
+from phase8.proofs.power.record import Compared, PowerCase, PowerReport
+from phase8.proofs.power.report import counts, markdown
+from phase8.proofs.power.run import Asked, Power, asked
+from phase8.proofs.power.site import BESIDE, JUDGED, PROFILE, Materials, Site, replace
+from phase8.record.ab_blocks import BlockedLatency, QuantityVerdict
+from phase8.regression.findings import Finding, GateReport, gate_report
 from suites.unit import tiny
 from suites.unit.gates import whole_run
 
@@ -117,7 +119,7 @@ def test_a_plant_in_sources_or_data_changes_the_real_files(plant: Plant, site: S
 @pytest.mark.parametrize("plant", ENGINE, ids=lambda plant: plant.name)
 def test_a_plant_whose_text_is_gone_is_refused(plant: Plant, site: Site) -> None:
     """It would plant nothing, and the gate would seem to miss it."""
-    for path in (site.repo / "harness" / "engine").glob("*.py"):
+    for path in (site.repo / "harness" / "phase8" / "engine").rglob("*.py"):
         path.write_text('"""Rewritten."""\n', encoding="utf-8")
     with pytest.raises(InvalidInput, match="is there 0 times"):
         plant.change(site)
@@ -134,7 +136,7 @@ def test_text_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_slowed_step_takes_that_much_longer(percent: int, site: Site) -> None:
     """Of its own time, on a clock that only the step and the waiting move."""
     NAMED[f"decode-slowed-{percent}"].change(site)
-    source = (site.repo / "harness" / "engine" / "latency.py").read_text(encoding="utf-8")
+    source = (site.repo / "harness" / "phase8" / "engine" / "timing" / "latency.py").read_text(encoding="utf-8")
     advance = source[source.index("    def advance(") : source.index("class Prompts")]
     now = [0.0]
 
@@ -156,7 +158,7 @@ def test_weight_plants_change_the_tensors_they_name_and_no_others(tmp_path: Path
     """One expert's scales and biases; one layer's router."""
     import mlx.core as mx
 
-    from harness.engine.plants import permute_router, zero_expert
+    from phase8.engine.faults import permute_router, zero_expert
 
     (tmp_path / "tokenizer").mkdir()
     tokenizer = tiny.tokenizer_folder(tmp_path / "tokenizer")
@@ -192,7 +194,7 @@ def test_the_busiest_expert_is_the_one_that_most_tokens_go_to(monkeypatch: pytes
     import mlx.core as mx
     import mlx.nn as nn
 
-    from harness.engine import plants
+    from phase8.engine import faults as plants
 
     class Router(nn.Module):
         def __call__(self, x: mx.array) -> mx.array:
@@ -216,7 +218,7 @@ def test_the_busiest_expert_is_the_one_that_most_tokens_go_to(monkeypatch: pytes
 
 def test_a_scaled_adapter_differs_in_its_scale_alone(tmp_path: Path) -> None:
     """The original stays as it is."""
-    from harness.engine.plants import scale_adapter
+    from phase8.engine.faults import scale_adapter
 
     (tmp_path / "adapter").mkdir()
     config = {"fine_tune_type": "lora", "lora_parameters": {"rank": 8, "scale": 20.0}}
@@ -230,9 +232,9 @@ def test_a_scaled_adapter_differs_in_its_scale_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plant", HISTORY, ids=lambda plant: plant.name)
 def test_a_damaged_or_foreign_baseline_is_refused_in_the_words_expected(plant: Plant, site: Site) -> None:
     """The very words that the proof looks for; the untouched one is read."""
-    from harness.history import baseline
-    from harness.history_file import Acceptance
-    from harness.record import VerdictFile
+    from phase8.history.file import Acceptance
+    from phase8.history.lanes import baseline
+    from phase8.record.run import VerdictFile
 
     run = whole_run()
     verdict = VerdictFile(exit_code=0, outcome="pass", reasons=(), partial=False)
@@ -460,9 +462,14 @@ def test_results_of_another_commit_are_not_taken(power: Power) -> None:
 def test_uncommitted_changes_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clone would not have them."""
     monkeypatch.setattr(power_clone, "ROOT", tmp_path)
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / "old.py").write_text("", encoding="utf-8")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "a"], check=True)
+    (tmp_path / "old.py").write_text("x = 1", encoding="utf-8")
     (tmp_path / "new.py").write_text("", encoding="utf-8")
-    with pytest.raises(InvalidInput, match="new.py. Commit them"):
+    with pytest.raises(InvalidInput, match="plants in: old.py, new.py. Commit them"):
         require_clean()
 
 

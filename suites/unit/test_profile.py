@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.profile import PROFILES, load
+from phase8.core.errors import InvalidInput
+from phase8.profile.loading import PROFILES, load
 from suites.unit.profiles import READY, smollm2, write_profile
 
 SHIPPED = sorted(path.stem for path in PROFILES.glob("*.toml"))

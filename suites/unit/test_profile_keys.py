@@ -2,12 +2,13 @@
 
 import re
 
-from harness.profile import PROFILES, ROOT
-from harness.profile_keys import page
+from phase8.core.project import ROOT
+from phase8.profile.loading import PROFILES
+from phase8.profile.reference import page
 
 
 def test_the_page_is_up_to_date() -> None:
-    """Run ``python -m harness.profile_keys > docs/profile.md`` where this fails."""
+    """Run ``python -m harness docs`` where this fails."""
     assert (ROOT / "docs" / "profile.md").read_text(encoding="utf-8") == page()
 
 

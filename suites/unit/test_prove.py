@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import prove_recovery, prove_rounding
-from harness.cli import main
-from harness.prove_recovery import Known
-from harness.prove_rounding import Judged, Model, Setting
-from harness.survival_record import FolderIntegrity, ModuleIntegrity
+from phase8.cli.main import main
+from phase8.proofs import recovery as prove_recovery
+from phase8.proofs import rounding as prove_rounding
+from phase8.proofs.recovery import Known
+from phase8.proofs.rounding import Judged, Model, Setting
+from phase8.record.integrity import FolderIntegrity, ModuleIntegrity
 from suites.unit.ladders import estimate, recovery
 
 
@@ -60,7 +61,7 @@ def folder(*modules: tuple[str, str]) -> FolderIntegrity:
 
 def rounded(monkeypatch: pytest.MonkeyPatch, sound: FolderIntegrity, lost: FolderIntegrity) -> tuple[int, list[str]]:
     """The exit code and the rows of a proof of rounding that judged these, with one delta halved in module q."""
-    from harness.engine.losses import Loss
+    from phase8.engine.losses import Loss
 
     model = Model("small", Path(), Path(), Path(), [Loss("delta halved", "q")], "float32")
     setting = Setting("MLX's own BLAS", None)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import prove_recipe
-from harness.flow import Flow
-from harness.profile import PROFILES, load
-from harness.prove_recipe import SETTINGS, Combination, combinations, faults, least_room, with_seed
-from harness.record import RunRecord, Verdict
-from harness.store import Store
+from phase8.core.store import Store
+from phase8.profile.loading import PROFILES, load
+from phase8.proofs import recipe as prove_recipe
+from phase8.proofs.recipe import SETTINGS, Combination, combinations, faults, least_room, with_seed
+from phase8.record.run import RunRecord, Verdict
+from phase8.stages.flow import Flow
 from suites.unit.records import loss, record, verdict
 
 

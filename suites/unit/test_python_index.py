@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.python_index import index_python
-from harness.symbols import Distribution, Part, Symbol
+from phase8.corpus.sources.python_index import index_python
+from phase8.corpus.sources.symbols import Distribution, Part, Symbol
 
 SHOP = Distribution(name="Shop", version="1.0", packages=("shop",))
 CODE = """

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.lazily import np
+from phase8.core.lazy_imports import np
 
 WAYS = [(32, 3, "affine"), (64, 4, "affine"), (32, 5, "affine"), (64, 8, "affine")]
 MODES = [(32, 4, "mxfp4"), (32, 8, "mxfp8"), (16, 4, "nvfp4")]
@@ -32,7 +32,7 @@ def judged(low: Any, high: Any, found: Any, way: Any) -> tuple[int, int]:
     """How many codes and scales are outside."""
     import mlx.core as mx
 
-    from harness.engine.quantisers import outside
+    from phase8.engine.fuse.quantisers import outside
 
     off = outside(low, high, found, way)
     return number(mx.sum(off.codes)), number(mx.sum(off.scales))
@@ -44,8 +44,8 @@ def test_what_any_device_gives_for_weights_between_the_ends_is_inside(dtype: str
     """Of known weights and of weights that are known to within some units, tied to even or away from zero."""
     import mlx.core as mx
 
-    from harness.engine.quantisers import quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import quantised
+    from phase8.engine.fuse.recipe import Way
 
     way, middle = Way(*way), weights(dtype, 128)
     apart = mx.abs(middle) * mx.array(2.0**-6, middle.dtype)
@@ -64,9 +64,9 @@ def test_a_neighbouring_code_and_a_scale_that_is_off_are_outside(dtype: str, way
     """Of weights that are known, but for exact ties; the codes beside them stay inside."""
     import mlx.core as mx
 
-    from harness.engine.encoded import Encoded
-    from harness.engine.quantisers import outside, quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import outside, quantised
+    from phase8.engine.fuse.recipe import Way
+    from phase8.engine.integrity.quantised import Encoded
 
     way = Way(*way)
     middle = weights(dtype, 128)[:200]
@@ -93,8 +93,8 @@ def test_a_zero_point_or_an_edge_at_a_tie_may_fall_to_either_side(lowest: float,
     """Then the scale is another by a part in eight, or the codes count from the other end; a third side is outside."""
     import mlx.core as mx
 
-    from harness.engine.quantisers import quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import quantised
+    from phase8.engine.fuse.recipe import Way
 
     way = Way(32, 4, "affine")
     groups = []
@@ -116,8 +116,8 @@ def test_a_shared_exponent_at_a_power_of_two_may_be_either(mode: str) -> None:
     """The largest weight is at the largest code's, or just above: then the scale doubles; far above it must."""
     import mlx.core as mx
 
-    from harness.engine.quantisers import quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import quantised
+    from phase8.engine.fuse.recipe import Way
 
     bits, largest = (4, 6.0) if mode == "mxfp4" else (8, 448.0)
     way, group = Way(32, bits, mode), np.linspace(-1, 1, 32, dtype=np.float32)[None]
@@ -134,9 +134,9 @@ def test_a_group_below_zero_may_have_the_largest_weight_of_a_gpu() -> None:
     """Metal and CUDA begin with zero, a CPU with the weights; a scale between both is outside."""
     import mlx.core as mx
 
-    from harness.engine.encoded import Encoded
-    from harness.engine.quantisers import quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import quantised
+    from phase8.engine.fuse.recipe import Way
+    from phase8.engine.integrity.quantised import Encoded
 
     way = Way(32, 4, "affine")
     group = mx.array(np.linspace(-1.0, -0.6, 32, dtype=np.float32)[None])
@@ -152,9 +152,9 @@ def test_values_that_are_no_numbers_are_outside() -> None:
     """As floats, scales and biases."""
     import mlx.core as mx
 
-    from harness.engine.encoded import Encoded, read
-    from harness.engine.quantisers import quantised
-    from harness.engine.recipe import Way
+    from phase8.engine.fuse.quantisers import quantised
+    from phase8.engine.fuse.recipe import Way
+    from phase8.engine.integrity.quantised import Encoded, read
 
     way, middle = Way(32, 4, "affine"), weights("float16", 32)[:8]
     found = quantised(middle, way, gpu=False)

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from harness.lazily import np
-from harness.recovery import recovery
+from phase8.core.lazy_imports import np
+from phase8.survival.recovery import recovery
 from suites.unit.scores import scores
 
 

@@ -4,13 +4,15 @@ from typing import get_args
 
 import pytest
 
-from harness.absence import same_prompt
-from harness.cases import Case, canonical_cases
-from harness.formats import Tools
-from harness.judge import Evidence, control
-from harness.profile import Budgets, Format, load
-from harness.record import Finish, Reply
-from harness.replies import SYNTHETIC_CONTROLS, read_reply, synthetic_replies
+from phase8.cases.cases import Case, canonical_cases
+from phase8.cases.replies import SYNTHETIC_CONTROLS, read_reply, synthetic_replies
+from phase8.chat.formats import Tools
+from phase8.gates.replies import Evidence, control
+from phase8.profile.limits import Budgets
+from phase8.profile.loading import load
+from phase8.profile.terms import Format
+from phase8.record.run import Finish, Reply
+from phase8.regression.completeness import same_prompt
 from suites.unit.profiles import prompting
 from suites.unit.shipped_tools import TOOLS
 

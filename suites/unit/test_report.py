@@ -11,17 +11,18 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.charts import charts, training_chart
-from harness.finding import gate_report
-from harness.history import LaneRuns, runs_until
-from harness.ladder_record import RecipeSize
-from harness.markdown import LIMIT
-from harness.outcome import outcome
-from harness.record import RunRecord
-from harness.report import html, markdown, terminal, write
-from harness.summary import DECODE, rows
-from harness.templating import TEMPLATES
-from harness.visible import visible
+from phase8.core.safe_text import visible
+from phase8.drawing.templating import TEMPLATES
+from phase8.gates.outcome import outcome
+from phase8.history.lanes import LaneRuns, runs_until
+from phase8.record.ladder import RecipeSize
+from phase8.record.run import RunRecord
+from phase8.record.view import DECODE
+from phase8.regression.findings import gate_report
+from phase8.report.charts import charts, training_chart
+from phase8.report.markdown import LIMIT
+from phase8.report.rows import rows
+from phase8.report.write import html, markdown, terminal, write
 from suites.unit.ladders import answer, diagnosis, estimate, ladder, recovery, rung
 from suites.unit.records import (
     canonical,
@@ -293,7 +294,7 @@ def test_markdown_is_short_enough_to_post_whatever_the_run_holds() -> None:
 
 def test_markdown_that_is_cut_says_how_much_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole lines, the worst news kept."""
-    monkeypatch.setattr("harness.markdown.LIMIT", 1500)
+    monkeypatch.setattr("phase8.report.markdown.LIMIT", 1500)
     text = markdown(record(verdicts=(verdict(status="fail"),)))
     assert len(text) < 1500
     assert text.startswith("# FAIL")

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness.profile import PROFILES, ROOT
+from phase8.core.project import ROOT
+from phase8.profile.loading import PROFILES
 from suites.unit.pocket_run import PocketRun, harness
 
 SHORT = {

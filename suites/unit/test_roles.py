@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import sources
-from harness.roles import Roles
-from harness.symbols import Distribution
-from harness.tree import SourceTree
+from phase8.corpus.sources import distributions as sources
+from phase8.corpus.sources.code_roles import Roles
+from phase8.corpus.sources.symbols import Distribution
+from phase8.corpus.tools.tree import SourceTree
 
 FILES = {
     "shop/models.py": "from django.db import models\nclass Base(models.Model): ...\n",

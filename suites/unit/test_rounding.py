@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness.fusing import target
-from harness.lazily import np
-from harness.survival_record import ModuleIntegrity
+from phase8.core.lazy_imports import np
+from phase8.quant.layout import target
+from phase8.record.integrity import ModuleIntegrity
 from suites.unit.tiny import MOE, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 QUERY = "model.layers.1.self_attn.q_proj"
@@ -33,7 +33,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=DTYPES)
 def made(request: pytest.FixtureRequest, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A 4-bit llama in one dtype, an adapter of rank 16 on its last layer, and what they are fused to at each width."""
-    from harness.engine.fuse import fuse
+    from phase8.engine.fuse.fuse import fuse
 
     work = tmp_path_factory.mktemp(request.param)
     base = model_folder(work / "base", tokenizer, UNTIED, dtype=request.param, group_size=64, bits=4)
@@ -47,7 +47,7 @@ def made(request: pytest.FixtureRequest, tokenizer: Path, tmp_path_factory: pyte
 
 def judged(base: Path, adapter: Path, folder: Path, path: str = QUERY) -> ModuleIntegrity:
     """One module of a folder; all the others must be equal."""
-    from harness.engine.integrity import integrity
+    from phase8.engine.integrity.check import integrity
 
     (found,) = integrity(base, adapter, [folder])
     assert [one.path for one in found.faults if one.path != path] == []
@@ -56,7 +56,7 @@ def judged(base: Path, adapter: Path, folder: Path, path: str = QUERY) -> Module
 
 def touched(base: Path, adapter: Path) -> Any:
     """The module's weight and what the adapter adds."""
-    from harness.engine.deltas import read_deltas
+    from phase8.engine.integrity.deltas import read_deltas
 
     return read_deltas(base, adapter)[f"{QUERY}.weight"]
 
@@ -106,7 +106,7 @@ def written(folder: Path, out: Path, weight: Any, bits: int | None, *, gpu: bool
     """The folder with the module's weight made from other floats, as MLX quantises them on a CPU or a GPU."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     tensors = dict(load_arrays(folder / "model.safetensors").arrays)
     mx.eval(tensors)
@@ -207,7 +207,7 @@ def test_a_product_within_the_bound_is_rounding_and_one_outside_is_not(
     bits: int | None, made: Any, tmp_path: Path
 ) -> None:
     """Nine tenths of gamma at every weight, either way; then a thousand times as much, if the stored dtype shows it."""
-    from harness.engine.arithmetic import gamma
+    from phase8.engine.integrity.arithmetic import gamma
 
     base, adapter, folders = made
     rng = np.random.default_rng(0)
@@ -234,10 +234,10 @@ def test_every_planted_loss_is_named_in_every_dtype(
     config: dict[str, Any], dtype: str, tokenizer: Path, tmp_path: Path
 ) -> None:
     """Missing in a module or an expert, halved, doubled, exchanged, one code flipped, one scale off; and no other."""
-    from harness.engine.fuse import fuse
-    from harness.engine.integrity import integrity
-    from harness.engine.losses import damage, plant_losses
-    from harness.prove_rounding import Judged, Model, Setting
+    from phase8.engine.fuse.fuse import fuse
+    from phase8.engine.integrity.check import integrity
+    from phase8.engine.losses import damage, plant_losses
+    from phase8.proofs.rounding import Judged, Model, Setting
 
     base = model_folder(tmp_path / "base", tokenizer, config, dtype=dtype, group_size=32, bits=4)
     keys = ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj"]
@@ -263,7 +263,7 @@ def test_the_command_says_equal_up_to_rounding_with_the_largest_step(
     made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And exits 0: a folder fused on another machine must not be red."""
-    from harness.cli import main
+    from phase8.cli.main import main
 
     base, adapter, folders = made
     other = written(folders[4], tmp_path / "other", fused(made, backwards), 4)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.profile import ROOT
-from harness.runfile import load_run, save_run, schema, schema_text
+from phase8.core.errors import InvalidInput
+from phase8.core.project import ROOT
+from phase8.record.files import load_run, save_run, schema, schema_text
 from suites.unit.records import record, training
 
 
@@ -52,7 +52,7 @@ def test_the_schema_refuses_unknown_keys(tmp_path: Path) -> None:
 
 
 def test_the_committed_schema_is_up_to_date() -> None:
-    """Run ``python -m harness.runfile > docs/run.schema.json`` where this fails."""
+    """Run ``python -m phase8.record.files > docs/run.schema.json`` where this fails."""
     assert (ROOT / "docs" / "run.schema.json").read_text(encoding="utf-8") == schema_text()
 
 

@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.lazily import np
-from harness.record import Reply
-from harness.rungs import Rung, ladder
-from harness.scores import Margin, Scores
+from phase8.core.errors import InvalidInput
+from phase8.core.lazy_imports import np
+from phase8.record.run import Reply
+from phase8.record.scores import Margin, Scores
+from phase8.survival.ladder import Rung, ladder
 from suites.unit.records import held_out, reply
 from suites.unit.scores import scores
 

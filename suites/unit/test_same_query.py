@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.same_query import folded
+from phase8.core.same_query import folded
 
 CLOSURE = "What is a closure"
 

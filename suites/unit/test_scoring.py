@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness.cases import Case
-from harness.lazily import np
-from harness.recovery import recovery
-from harness.scores import LOG_PROBABILITIES, NO_LIKELIHOOD, Scores, read_scores
+from phase8.cases.cases import Case
+from phase8.core.lazy_imports import np
+from phase8.record.scores import LOG_PROBABILITIES, NO_LIKELIHOOD, Scores, read_scores
+from phase8.survival.recovery import recovery
 from suites.unit.profiles import prompting
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
@@ -34,7 +34,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def work() -> Any:
     """Seven rows of different lengths, two turns each, and two prompts without a row."""
-    from harness.engine.scored_rows import Scored, Work
+    from phase8.engine.score.rows import Scored, Work
 
     scored = []
     for number in range(9):
@@ -67,7 +67,7 @@ def rows() -> Any:
 
 def scored(folder: Path, rows: Any, out: Path, adapter: Path | None = None, reference: Path | None = None) -> Scores:
     """What a folder scores."""
-    from harness.engine.scoring import score
+    from phase8.engine.score.score import score
 
     out.mkdir()
     score(folder, adapter, rows, reference, out, ask=True)
@@ -78,7 +78,7 @@ def by_the_book(folder: Path) -> Callable[[tuple[int, ...]], np.ndarray]:
     """Log-probabilities (L, V) in float64 after each token of a sequence, nothing shared and nothing cached."""
     import mlx.core as mx
 
-    from harness.engine.models import load_fast
+    from phase8.engine.load.models import load_fast
 
     model: Any = load_fast(folder)[0]
 
@@ -145,9 +145,9 @@ def test_the_reference_is_at_no_distance_from_itself(tokenizer: Path, rows: Any,
 
 def test_part_of_the_delta_recovers_what_the_live_adapter_gains(tokenizer: Path, rows: Any, tmp_path: Path) -> None:
     """The delta times 0, a half and 1 at float width, against the adapter that is not fused, read by the definition."""
-    from harness.engine.by_the_book import live_nll, scaled
-    from harness.engine.fuse import fuse
-    from harness.fusing import target
+    from phase8.engine.fuse.fuse import fuse
+    from phase8.engine.score.reference_nll import live_nll, scaled
+    from phase8.quant.layout import target
 
     base = model_folder(tmp_path / "base", tokenizer, TIED, "float32")
     adapter = adapter_folder(tmp_path / "adapter", base, scale=1.0)
@@ -174,7 +174,7 @@ def test_a_model_without_numbers_is_scored_as_one_that_knows_nothing(
     """One NaN among its weights: every token counts against it, files hold numbers, and the tokens are counted."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
+    from phase8.engine.arrays import load_arrays
 
     folder = model_folder(tmp_path / "model", tokenizer, TIED, "float32")
     scored(folder, rows, tmp_path / "own")
@@ -189,7 +189,7 @@ def test_a_model_without_numbers_is_scored_as_one_that_knows_nothing(
 
 def _share(variant: Scores, base: Scores, reference: Scores) -> float:
     """Recovery's share where few rows cannot show a gain for sure: their differences are given a common sign."""
-    from harness.recovery import estimate, token_groups
+    from phase8.survival.recovery import estimate, token_groups
 
     gained = base.tokens.nll.astype(np.float64) - reference.tokens.nll
     left = base.tokens.nll.astype(np.float64) - variant.tokens.nll
@@ -199,8 +199,8 @@ def _share(variant: Scores, base: Scores, reference: Scores) -> float:
 
 def test_tokens_inside_a_call_are_told_from_prose(tokenizer: Path) -> None:
     """From the opening string to the end of the closing one."""
-    from harness.engine.scored_rows import call_marks
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.tokenizer import read_tokenizer
+    from phase8.engine.score.rows import call_marks
 
     reader = read_tokenizer(tokenizer)
     call = '```json\n{"name": "look", "arguments": {"at": "a"}}\n```'
@@ -215,7 +215,7 @@ def test_tokens_inside_a_call_are_told_from_prose(tokenizer: Path) -> None:
 
 def test_rows_are_spread_evenly_over_the_split() -> None:
     """All of them without a limit, or with one that none exceeds."""
-    from harness.engine.scored_rows import spread
+    from phase8.engine.score.rows import spread
 
     assert spread(10, 4) == [0, 2, 5, 7]
     assert spread(3, 5) == spread(3, None) == [0, 1, 2]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.shortfall import By, Effect, Unlike, Worst, describe, outcome_of
-from harness.survival_record import Outcome
+from phase8.quant.classify import By, Effect, Unlike, Worst, describe, outcome_of
+from phase8.record.integrity import Outcome
 
 WHOLE = Effect(100_000, 50_000, 1.0, 1.5, 1.0, 0.0, 0.0, 1000.0)
 HERE = By("sums in another order")

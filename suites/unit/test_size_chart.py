@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from harness.size_chart import size_chart
+from phase8.report.plots.size import size_chart
 from suites.unit.ladders import estimate, ladder, rung
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import sources
-from harness.errors import InvalidInput
-from harness.symbols import Distribution, Symbol
-from harness.tree import SourceTree
+from phase8.core.errors import InvalidInput
+from phase8.corpus.sources import distributions as sources
+from phase8.corpus.sources.symbols import Distribution, Symbol
+from phase8.corpus.tools.tree import SourceTree
 
 CODE = '''
 LIMIT = 3

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from harness.stats import (
+from phase8.stats.proportions import (
     clopper_pearson,
     clustered_upper_bound,
     holm,

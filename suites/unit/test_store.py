@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.flow import Flow
-from harness.profile import load
-from harness.store import MANIFEST, PARTIAL, Step, Store, code_of, digest, read_manifest, size_on_disk
-from harness.survival_stage import SurvivalStage
+from phase8.core.artefact import MANIFEST, Step, code_of, digest, read_manifest
+from phase8.core.errors import InvalidInput
+from phase8.core.store import PARTIAL, Store, size_on_disk
+from phase8.profile.loading import load
+from phase8.stages.flow import Flow
+from phase8.survival.stage import SurvivalStage
 
 
 def write(out: Path) -> None:
@@ -385,7 +386,7 @@ def test_a_pass_that_leaves_one_folder_empty_is_refused(store: Store) -> None:
 
 def test_code_that_decides_a_result_is_part_of_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed line is another hash; other files do not count."""
-    monkeypatch.setattr("harness.store.__file__", str(tmp_path / "store.py"))
+    monkeypatch.setattr("phase8.core.artefact.PACKAGE", tmp_path)
     found = []
     for asked, other in (("a = 1\n", ""), ("a = 1\n", "b = 2\n"), ("a = 2\n", "")):
         (tmp_path / "asked.py").write_text(asked, encoding="utf-8")
@@ -402,8 +403,9 @@ def test_what_is_asked_scored_and_fused_is_keyed_by_its_code(
     """Another commit's code asks and fuses anew; the adapter stays."""
     keys = []
     for code in ("this", "that"):
-        monkeypatch.setattr("harness.flow.code_of", lambda *_, code=code: code)
-        monkeypatch.setattr("harness.survival_stage.code_of", lambda *_, code=code: code)
+        for module in ("stages.flow", "stages.fused"):
+            monkeypatch.setattr(f"phase8.{module}.code_of", lambda *_, code=code: code)
+        monkeypatch.setattr("phase8.survival.stage.code_of", lambda *_, code=code: code)
         flow = Flow(load("pocket"), Store(Path("build")))
         ladder = SurvivalStage(flow)
         variant = flow.variant("fused-5bit")

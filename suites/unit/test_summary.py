@@ -2,12 +2,13 @@
 
 import pytest
 
-from harness.cells import COLUMNS, NOT_MEASURED
-from harness.outcome import outcome
-from harness.profile import Role
-from harness.record import Status
-from harness.summary import DECODE, QUERY, Measure, Proportion, RowVerdict, row_verdict, rows
-from harness.verdicts import worst_first
+from phase8.gates.outcome import outcome
+from phase8.gates.verdicts import worst_first
+from phase8.profile.terms import Role
+from phase8.record.run import Status
+from phase8.record.view import DECODE, QUERY
+from phase8.report.columns import COLUMNS, NOT_MEASURED
+from phase8.report.rows import Measure, Proportion, RowVerdict, row_verdict, rows
 from suites.unit.records import canonical, held_out, memory, probes, record, reply, samples, variant, verdict
 
 

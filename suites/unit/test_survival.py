@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
-from harness import judge_survival, survival
-from harness.ladder_record import Answer, FolderCheck
-from harness.outcome import outcome
-from harness.profile import Budgets, EarlierThreshold, Profile
-from harness.record import Verdict
-from harness.survival_record import ModuleIntegrity
-from harness.verdicts import GATES, is_good
+from phase8.gates import survival as judge_survival
+from phase8.gates.outcome import outcome
+from phase8.gates.verdicts import GATES, is_good
+from phase8.profile.limits import Budgets
+from phase8.profile.profile import Profile
+from phase8.profile.sections import EarlierThreshold
+from phase8.record.integrity import ModuleIntegrity
+from phase8.record.ladder import Answer, FolderCheck
+from phase8.record.run import Verdict
+from phase8.survival import answer as survival
 from suites.unit.gates import PROFILE
 from suites.unit.ladders import check, estimate, ladder, recovery, rung
 from suites.unit.records import loss, record, verdict

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from harness.lazily import np
-from harness.token_numbers import log_odds, log_probability_and_rest, token_numbers
+from phase8.core.lazy_imports import np
+from phase8.stats.token_metrics import log_odds, log_probability_and_rest, token_numbers
 
 
 @cache

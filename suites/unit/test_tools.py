@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.formats import Call
-from harness.tools import MAX_LINES, is_cut, run, shorten
-from harness.tree import SourceTree, ToolRefused
+from phase8.chat.formats import Call
+from phase8.corpus.tools.run import MAX_LINES, is_cut, run, shorten
+from phase8.corpus.tools.tree import SourceTree, ToolRefused
 
 CART = """import json
 

@@ -1,6 +1,6 @@
 """Examples about one thing are recognised as such, however they name it."""
 
-from harness.topics import keys, topics
+from phase8.corpus.split.topics import keys, topics
 from suites.unit.examples import direct, tool, written
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.example import Example
-from harness.unseen import frame, unseen_phrasings
+from phase8.corpus.mining.example import Example
+from phase8.corpus.split.unseen_templates import frame, unseen_phrasings
 from suites.unit.examples import direct, tool, written
 
 COMMANDS = ("grep -rn '{}' .", "grep -rl '{}' .", "grep -c '{}' a.py", "find . -name {}")

@@ -1,20 +1,22 @@
 """What verdicts mean for a test and for the run; that every gate can fail."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from harness import judge, judge_measured, judge_survival
-from harness.cases import Case
-from harness.judge import Evidence
-from harness.judge_audit import determinism
-from harness.judge_calls import Compared, tool_calls
-from harness.outcome import outcome
-from harness.profile import Budgets, LatencyBudget, MemoryBudget, Role
-from harness.record import Agreement, Verdict
-from harness.verdicts import CONTROL, GATES, absent, as_production, is_good, not_applicable, status_of
+from phase8.cases.cases import Case
+from phase8.gates import measured as judge_measured
+from phase8.gates import replies as judge
+from phase8.gates import survival as judge_survival
+from phase8.gates.determinism import determinism
+from phase8.gates.outcome import outcome
+from phase8.gates.replies import Evidence
+from phase8.gates.tool_calls import Compared, tool_calls
+from phase8.gates.verdicts import CONTROL, GATES, absent, as_production, is_good, not_applicable, status_of
+from phase8.profile.limits import Budgets, LatencyBudget, MemoryBudget
+from phase8.profile.terms import Role
+from phase8.record.run import Agreement, Verdict
 from suites.unit import audits, records
 from suites.unit.gates import PROFILE
 from suites.unit.ladders import check, estimate, recovery
@@ -179,8 +181,8 @@ INPUTS: dict[str, tuple[Judged, Judged]] = {
         lambda role: judge_measured.memory("x", role, records.memory(mlx_peak_bytes=10**8), BUDGETS),
     ),
     "tool calls": (
-        lambda role: tool_calls("x", role, Compared(outcome="changed", file=Path("calls.json")), "accept"),
-        lambda role: tool_calls("x", role, Compared(outcome="as recorded", file=Path("calls.json")), "accept"),
+        lambda role: tool_calls("x", role, Compared(outcome="changed", file="calls.json"), "accept"),
+        lambda role: tool_calls("x", role, Compared(outcome="as recorded", file="calls.json"), "accept"),
     ),
     CONTROL: (
         lambda role: judge.control(evidence((*records.canonical(), *records.held_out()), role)),

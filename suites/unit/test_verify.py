@@ -9,19 +9,21 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from harness import corpus, verify
-from harness.corpus import Splits
-from harness.errors import InvalidInput
-from harness.example import Example
-from harness.profile import load
-from harness.tools import run
-from harness.tree import SourceTree
-from harness.verify import changed_results, read_tool_examples, shows, untrue_answers
+from phase8.cases.cases import CASES
+from phase8.core.errors import InvalidInput
+from phase8.corpus import pool as corpus
+from phase8.corpus.checks import verify
+from phase8.corpus.checks.verify import changed_results, read_tool_examples, shows, untrue_answers
+from phase8.corpus.mining.example import Example
+from phase8.corpus.pool import Splits
+from phase8.corpus.tools.run import run
+from phase8.corpus.tools.tree import SourceTree
+from phase8.profile.loading import load
 from suites.unit.examples import direct, tool
 
 LOCATED = load("smollm2")
 PROMPTING = LOCATED.profile.prompting
-TOOLS = json.loads((Path(corpus.__file__).parent.parent / "data" / "cases" / "tools.json").read_text(encoding="utf-8"))
+TOOLS = json.loads((CASES / "tools.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InvalidInput
-from harness.fusing import target
+from phase8.core.errors import InvalidInput
+from phase8.quant.layout import target
 from suites.unit.tiny import MOE, TIED, UNTIED, adapter_folder, model_folder, tokenizer_folder
 
 
@@ -19,8 +19,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fused_float(base: Path, adapter: Path, out: Path) -> dict[str, Any]:
     """The tensors of the fused float model."""
-    from harness.engine.arrays import load_arrays
-    from harness.engine.fuse import fuse
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.fuse.fuse import fuse
 
     out.mkdir()
     fuse(base, adapter, [(target(None, 64, "preserve"), out)])
@@ -31,8 +31,8 @@ def dequantised(base: Path) -> dict[str, Any]:
     """The tensors of the base in the dtype of its scales, dequantised by mlx-lm itself."""
     from mlx_lm.utils import dequantize_model
 
-    from harness.engine.arrays import named_arrays
-    from harness.engine.models import read_model
+    from phase8.engine.arrays import named_arrays
+    from phase8.engine.load.models import read_model
 
     return named_arrays(dequantize_model(read_model(base)).parameters())
 
@@ -59,7 +59,7 @@ def test_fused_it_is_the_dequantised_base(
     """Every value; DoRA's magnitudes are float32, and so are the weights that fusing makes of them."""
     import mlx.core as mx
 
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     base = model_folder(tmp_path / "base", tokenizer, config, **quantisation)
     adapter = adapter_folder(tmp_path / "adapter", base, *keys, kind=kind)
@@ -76,8 +76,8 @@ def test_fused_it_is_the_dequantised_base(
 
 def test_it_has_the_names_shapes_and_config_of_the_adapter(tokenizer: Path, tmp_path: Path) -> None:
     """So it goes the same way through recipes, which look at what an adapter touches."""
-    from harness.engine.arrays import load_arrays
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     base = model_folder(tmp_path / "base", tokenizer, MOE, group_size=32, bits=4)
     adapter = adapter_folder(tmp_path / "adapter", base)
@@ -92,7 +92,7 @@ def test_of_full_fine_tuning_it_keeps_the_tensors_of_the_base(tokenizer: Path, t
     """Such an adapter holds whole tensors, here in another dtype than the base's."""
     import mlx.core as mx
 
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     base = model_folder(tmp_path / "base", tokenizer, TIED)
     adapter = tmp_path / "adapter"
@@ -110,8 +110,8 @@ def test_dora_on_a_row_of_zeros_has_no_control(tokenizer: Path, tmp_path: Path) 
     """Fusing divides by the row's norm."""
     import mlx.core as mx
 
-    from harness.engine.arrays import load_arrays
-    from harness.engine.zero import zero_adapter
+    from phase8.engine.arrays import load_arrays
+    from phase8.engine.fuse.zero_delta import zero_adapter
 
     base = model_folder(tmp_path / "base", tokenizer, UNTIED)
     weights = load_arrays(base / "model.safetensors").arrays

@@ -36,7 +36,7 @@ UNTIED = TIED | {"tie_word_embeddings": False, "attention_bias": True}
 
 def tokenizer_folder(out: Path) -> Path:
     """A BPE tokenizer with a chat template."""
-    from harness.engine.pocket import train_tokenizer
+    from phase8.engine.train.pocket import train_tokenizer
 
     train_tokenizer(["find it in a.py call Help."] * 50, 300, out)
     return out
@@ -50,7 +50,7 @@ def model_folder(
     from mlx_lm.models import llama, qwen3_moe
     from mlx_lm.utils import quantize_model, save
 
-    from harness.engine.tokenizer import read_tokenizer
+    from phase8.engine.load.tokenizer import read_tokenizer
 
     kind: Any = {"llama": llama, "qwen3_moe": qwen3_moe}[config["model_type"]]
     mx.random.seed(3)
@@ -67,8 +67,8 @@ def adapter_folder(out: Path, base: Path, *more_keys: str, kind: str = "lora", *
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
-    from harness.engine.arrays import named_arrays
-    from harness.engine.models import read_model
+    from phase8.engine.arrays import named_arrays
+    from phase8.engine.load.models import read_model
 
     parameters = {"rank": 4, "scale": 2.0, "dropout": 0.0, "keys": [*KEYS, *more_keys]} | settings
     model = read_model(base)

@@ -1,0 +1,1 @@
+"""What everything rests on: errors, values, files, safe text, progress, the machine, hashes, the store."""

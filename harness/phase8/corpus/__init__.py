@@ -1,0 +1,1 @@
+"""Training data that is mined from installed sources, proved, split, checked and described."""

@@ -1,0 +1,1 @@
+"""Proofs about a built corpus: no leakage, no false claim, every stored result found again."""

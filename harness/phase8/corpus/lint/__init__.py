@@ -1,0 +1,1 @@
+"""Faults in anybody's chat rows."""

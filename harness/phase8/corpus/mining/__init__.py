@@ -1,0 +1,1 @@
+"""Queries with the calls that answer them, from templates and sources."""

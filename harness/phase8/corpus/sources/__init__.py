@@ -1,0 +1,1 @@
+"""Installed distributions as trees of symbols, templates, styles and scripts."""

@@ -1,0 +1,1 @@
+"""Which examples are chosen, and which split each belongs to."""

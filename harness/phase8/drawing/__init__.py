@@ -1,0 +1,1 @@
+"""SVG, and the templates that every page shares."""

@@ -1,0 +1,1 @@
+"""Replies: batched, with shared prefixes, and where two of them part."""

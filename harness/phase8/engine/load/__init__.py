@@ -1,0 +1,1 @@
+"""Model folders, tokenizers, templates and rows, as MLX needs them."""

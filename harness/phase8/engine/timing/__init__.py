@@ -1,0 +1,1 @@
+"""Processes under the stopwatch: latency, memory, and replies written in several ways."""

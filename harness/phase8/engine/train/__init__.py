@@ -1,0 +1,1 @@
+"""Training: batches, losses, LoRA with checkpoints, the tiny model, whether a machine can train at all."""

@@ -1,0 +1,1 @@
+"""Judging: limits and measurements in, verdicts out. No file, no clock, no process."""

@@ -1,0 +1,1 @@
+"""Runs that are kept, lane by lane, and accepted."""

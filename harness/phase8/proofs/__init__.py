@@ -1,0 +1,1 @@
+"""Proofs of what the harness rests on, beside the product: nothing else imports them."""

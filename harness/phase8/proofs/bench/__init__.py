@@ -1,0 +1,1 @@
+"""Speed, against stock mlx-lm in one run."""

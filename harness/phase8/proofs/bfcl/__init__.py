@@ -1,0 +1,1 @@
+"""A variant on items of the Berkeley Function-Calling Leaderboard."""

@@ -1,0 +1,1 @@
+"""What the files of a run hold: values without judgement, read and written strictly."""

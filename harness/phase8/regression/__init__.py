@@ -1,0 +1,1 @@
+"""The merge gate: a run against the accepted baseline."""

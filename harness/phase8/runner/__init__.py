@@ -1,0 +1,1 @@
+"""A run: plan, build, measure, judge, keep, show."""

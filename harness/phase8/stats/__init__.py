@@ -1,0 +1,1 @@
+"""Statistics on counts, pairs, clusters, blocks and tokens; no file, no model."""
