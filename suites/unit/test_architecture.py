@@ -142,6 +142,14 @@ def test_the_map_for_contributors_is_the_table() -> None:
     assert rows == wanted
 
 
+def test_every_file_that_a_document_names_is_there() -> None:
+    """From the top or from the package; a name alone belongs to the folder that was named last."""
+    for document in ("CONTRIBUTING.md", "docs/proofs.md", "docs/gate.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for name in re.findall(r"`([\w/]+/[\w.]+\.(?:py|j2|js))`", text):
+            assert any((root / name).is_file() for root in (ROOT, ROOT / "harness" / PACKAGE)), f"{document}: {name}"
+
+
 def test_a_room_imports_only_what_the_table_allows() -> None:
     """Data flows one way. Every import that breaks it is named, with the rule."""
     broken = []

@@ -2,7 +2,7 @@
 
 ``stock`` imports MLX as any user of mlx-lm does and nothing of ours; ``ours`` imports
 the engine first, which loads the fast BLAS, dequantises the base in memory, and trains
-as ``engine/train.py`` does: compiled on a GPU only, threads and memory as there. LoRA
+as ``engine/train/lora.py`` does: compiled on a GPU only, threads and memory as there. LoRA
 layers, optimiser and batch are the same on both sides, and so is the value of the loss;
 ours computes it as the harness does, from logits of the marked positions alone.
 """
