@@ -98,11 +98,11 @@ class TrainingSteps:
 
     def _pocket_base(self, base: PocketBase) -> Step:
         def make(out: Path) -> None:
-            from phase8.corpus.stage import answering_rows
+            from phase8.corpus.stage import base_rows
             from phase8.engine.train.pocket import train_base
 
             tokenizer, corpus = self.path(self.tokenizer), self.path(self.corpus)
-            train_base(base, tokenizer, answering_rows(self.located, corpus, tokenizer), out)
+            train_base(base, tokenizer, base_rows(self.located, corpus, tokenizer), out)
 
         inputs = {
             "base": base.model_dump(mode="json"),
@@ -110,7 +110,7 @@ class TrainingSteps:
             "corpus": self.corpus.key,
             "environment": self._training_environment(),
         }
-        return Step("base", 12, inputs, make, disk_gb=0.1)
+        return Step("base", 13, inputs, make, disk_gb=0.1)
 
     @cached_property
     def corpus(self) -> Step:

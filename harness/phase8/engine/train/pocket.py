@@ -74,7 +74,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, out: Path, marks: Seq
 
 
 def train_base(base: PocketBase, tokenizer: Path, rows: list[Row], out: Path) -> None:
-    """Train the tiny model on rows that only answer, quantise it, and write a model folder."""
+    """Train the tiny model on its rows, quantise it, and write a model folder."""
     config = model_config(base)
     mx.random.seed(base.seed)
     model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))
