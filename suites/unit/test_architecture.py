@@ -146,7 +146,9 @@ def test_every_file_that_a_document_names_is_there() -> None:
     """From the top or from the package; a name alone belongs to the folder that was named last."""
     for document in ("CONTRIBUTING.md", "docs/proofs.md", "docs/gate.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
-        for name in re.findall(r"`([\w/]+/[\w.]+\.(?:py|j2|js))`", text):
+        named = re.findall(r"`([\w/]+/[\w.]+\.(?:py|j2|js))`", text)
+        assert named, document
+        for name in named:
             assert any((root / name).is_file() for root in (ROOT, ROOT / "harness" / PACKAGE)), f"{document}: {name}"
 
 
